@@ -1,0 +1,226 @@
+"""The duties that compare the site with its peers: close gaps behind lost slots, and verify that all rows are equal.
+
+A peer that is not reached, or has another schema version for a moment, is no fault of the duty: the probes tell of the
+one, and the other passes. What a comparison says of the rows is in the report.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from psycopg.types.json import Jsonb
+from pydantic import ValidationError
+
+from multiserver.agent.local_database import LocalDatabase, engine
+from multiserver.agent.loops import NotYetError, moment, sentence
+from multiserver.agent.peer_database import peer_target
+from multiserver.agent.seen import Sightings
+from multiserver.api.report import Verification
+from multiserver.api.siteconfig import Member, SiteConfig
+from multiserver.postgres.connect import Certificate, Connection, Target, connect
+from multiserver.postgres.errors import AccessRefused, DatabaseError, DeadlineExceeded, Unavailable
+from multiserver.replication.compare import SCAN_SECONDS, NotComparable, describe
+from multiserver.replication.completeness import ask_peer, is_complete, note_pull
+from multiserver.replication.pull import pull
+from multiserver.replication.verify import Verified, verify
+
+logger = logging.getLogger(__name__)
+
+ASK_AGAIN = timedelta(seconds=30)
+"""A link that was complete is looked at again after this time; one that is in doubt at once."""
+PULL_AGAIN = timedelta(seconds=20)
+"""How long a pull that did not make its link complete, or failed, is left alone."""
+VERIFY_AGAIN = timedelta(minutes=10)
+"""When to verify again where all rows were read and are not known to be equal."""
+TRY_AGAIN = timedelta(minutes=1)
+"""When to verify again where the rows were not even read, which costs nothing."""
+DIFFERENCES_TOLD_MAX = 20
+
+PULLS_AT_ONCE = 3
+"""Each holds the states of many keys in memory, and their rows are merged one after the other anyway."""
+
+NOT_REACHED = (Unavailable, AccessRefused, DeadlineExceeded)
+
+DOUBTS = "select peer_number from multiserver.links where doubted_at is not null"
+OWN_INCARNATION = "select incarnation::text from multiserver.site_settings"
+KNOWN_RESULTS = """
+select v.peer_number, v.result from multiserver.verifications v join multiserver.site_settings using (incarnation)
+"""
+STORE_RESULT = """
+insert into multiserver.verifications as v (peer_number, incarnation, result)
+select %s, incarnation, %s from multiserver.site_settings
+on conflict (peer_number) do update set incarnation = excluded.incarnation, result = excluded.result
+"""
+DOUBT = "update multiserver.links set doubted_at = clock_timestamp() where peer_number = %s"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What both duties need: the site's own database, and how peers are reached."""
+
+    database: LocalDatabase
+    own: Target
+    """The own database again, for connections of their own."""
+    config: Callable[[], SiteConfig]
+    certificate: Certificate
+
+    @asynccontextmanager
+    async def both(self, peer: Member) -> AsyncIterator[tuple[Connection, Connection]]:
+        """Open a connection to the own database and one to a peer's, both with time for whole tables."""
+        async with self.peer(peer) as other, connect(self.own, statement_timeout_seconds=SCAN_SECONDS) as own:
+            yield own, other
+
+    @asynccontextmanager
+    async def peer(self, peer: Member) -> AsyncIterator[Connection]:
+        """Open a connection to a peer's database. Raises DatabaseError."""
+        config = self.config()
+        target = peer_target(config, peer, self.certificate, "comparing")
+        async with connect(target, statement_timeout_seconds=SCAN_SECONDS) as connection:
+            yield connection
+
+
+class CloseGaps:
+    """Makes every link complete: pulls from a peer whose slot was made anew, or whose link is in doubt."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._next: dict[str, datetime] = {}
+        self._turns = asyncio.Semaphore(PULLS_AT_ONCE)
+
+    async def __call__(self) -> None:
+        """Raises DatabaseError if the own database or a pull fails, or NotYetError."""
+        async with engine(self._surroundings.database) as connection:
+            doubts = {row["peer_number"] for row in await connection.rows(DOUBTS)}
+            if await connection.value(OWN_INCARNATION) is None:
+                raise NotYetError("the site was not told its number yet")
+        now = datetime.now(UTC)
+        due = [peer for peer in self._surroundings.config().peers if self._is_due(peer, doubts, now)]
+        failures = [failure for failure in await asyncio.gather(*map(self._close, due)) if failure]
+        if failures:
+            raise failures[0]
+
+    def _is_due(self, peer: Member, doubts: set[int], now: datetime) -> bool:
+        again = self._next.get(peer.name, now)
+        return now >= again or (peer.server_number in doubts and now >= again - ASK_AGAIN + PULL_AGAIN)
+
+    async def _close(self, peer: Member) -> Exception | None:
+        """Make the link from one peer complete; give what is a fault."""
+        try:
+            is_done = await self._pull_if_needed(peer)
+        except (*NOT_REACHED, NotComparable) as error:
+            logger.debug("nothing is pulled from %s: %s", peer.name, sentence(error))
+            is_done = False
+        except DatabaseError as error:
+            self._next[peer.name] = datetime.now(UTC) + PULL_AGAIN
+            return error
+        self._next[peer.name] = datetime.now(UTC) + (ASK_AGAIN if is_done else PULL_AGAIN)
+        return None
+
+    async def _pull_if_needed(self, peer: Member) -> bool:
+        """Pull what is missing; give whether the link is complete."""
+        async with self._surroundings.both(peer) as (own, other):
+            facts = await ask_peer(other, self._surroundings.config().own.server_number)
+            if facts is None:
+                return False
+            if await is_complete(own, facts):
+                return True
+            if facts.slot_birth is None:
+                return False  # What it writes now would be missing again.
+            began = await own.value("select clock_timestamp()")
+            logger.info("the link from %s may lack something: comparing, and pulling what it has", peer.name)
+            async with self._turns:
+                pulled = await pull(own, other, lambda words: logger.debug("pulling from %s: %s", peer.name, words))
+            is_done = await note_pull(own, facts, began)
+            logger.info("%d rows were pulled from %s%s", pulled.rows, peer.name, "" if is_done else "; once more soon")
+            return is_done
+
+
+@dataclass
+class Verify:
+    """Compares all rows with each peer's, so often as the site is told and when asked, and keeps how that ended."""
+
+    surroundings: Surroundings
+    seen: Sightings
+    on_result: Callable[[], None]
+    _is_loaded: bool = False
+    _next: dict[str, datetime] = field(default_factory=dict)
+
+    def ask(self) -> None:
+        """Have every peer compared at the next turn."""
+        self._next.clear()
+        self._is_loaded = True
+
+    async def __call__(self) -> None:
+        """Raises DatabaseError if the own database fails, or NotYetError."""
+        if not self._is_loaded:
+            await self._load()
+        for peer in self.surroundings.config().peers:
+            if datetime.now(UTC) >= self._next.get(peer.name, datetime.min.replace(tzinfo=UTC)):
+                await self._compare(peer)
+
+    async def _load(self) -> None:
+        """Remember what an agent before this one has found."""
+        async with engine(self.surroundings.database) as connection:
+            rows = {row["peer_number"]: row["result"] for row in await connection.rows(KNOWN_RESULTS)}
+        for peer in self.surroundings.config().peers:
+            try:
+                known = Verification.model_validate(rows[peer.server_number])
+            except (KeyError, ValidationError):
+                continue
+            self.seen.verifications[peer.name] = known
+            if known.verified_at and known.is_equal and not known.message:
+                self._next[peer.name] = known.verified_at + self._period
+        self._is_loaded = True
+
+    @property
+    def _period(self) -> timedelta:
+        return timedelta(hours=self.surroundings.config().verify_every_hours)
+
+    async def _compare(self, peer: Member) -> None:
+        known = self.seen.verifications.get(peer.name, Verification())
+        try:
+            result, again = await self._verify(peer, known)
+        except (DatabaseError, NotComparable) as error:
+            result, again = known.model_copy(update={"message": sentence(error)}), TRY_AGAIN
+        result = result.model_copy(update={"attempted_at": datetime.now(UTC)})
+        self.seen.verifications[peer.name] = result
+        self._next[peer.name] = datetime.now(UTC) + again
+        async with engine(self.surroundings.database) as connection:
+            await connection.execute(STORE_RESULT, [peer.server_number, Jsonb(result.wire())])
+        self.on_result()
+
+    async def _verify(self, peer: Member, known: Verification) -> tuple[Verification, timedelta]:
+        """Give how the comparison ended, and when the next one is due."""
+        async with self.surroundings.both(peer) as (own, other):
+            facts = await ask_peer(other, self.surroundings.config().own.server_number)
+            if facts is None or not await is_complete(own, facts):
+                return known.model_copy(update={"message": f"what {peer.name} has is still being fetched"}), TRY_AGAIN
+            if not (await describe(other)).is_complete_with(await describe(own)):
+                return known.model_copy(update={"message": f"{peer.name} is still fetching what it lacks"}), TRY_AGAIN
+            found = await verify(own, other)
+            if any(table.rows > table.damaged for table in found.differences):
+                await own.execute(DOUBT, [peer.server_number])  # What is missing here is pulled.
+        if found.unknown and not found.differences:
+            return known.model_copy(update={"message": "; ".join(found.unknown)}), VERIFY_AGAIN
+        return _result(peer, found), VERIFY_AGAIN if found.differences else self._period
+
+
+def _result(peer: Member, found: Verified) -> Verification:
+    now = datetime.now(UTC)
+    for table in found.differences:
+        logger.warning(
+            "table %s differs from %s's in %d rows, %d of them damaged, such as %s; see the runbook of the reason in "
+            "DataConsistent",
+            *(table.table, peer.name, table.rows, table.damaged, ", ".join(table.examples)),
+        )
+    if not found.differences:
+        logger.info("all rows of %d tables equal those of %s at %s", found.tables, peer.name, moment(now))
+    return Verification(
+        verified_at=now,
+        is_equal=not found.differences,
+        tables=found.tables,
+        differences=found.differences[:DIFFERENCES_TOLD_MAX],
+    )

@@ -1,0 +1,15 @@
+"""Questions to disks, in threads of their own: a disk that hangs holds up no probe, no lookup of a name and no duty."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="disk")
+
+
+async def ask_disk(question: Callable[[], T]) -> T:
+    """Give the answer of a question that may block, or raise what it raises. The caller sets the deadline."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, question)

@@ -1,0 +1,114 @@
+"""The duty that finds out whether the site was put back in time, and the gate that it keeps before the site is ready.
+
+Each peer is asked once for every time that a line to it comes up and for every start of the own server: only a start
+can have gone with other data. Until every peer has been asked, or was found not to answer, the site is not ready: an
+old snapshot should take no writes. A peer that is cut off keeps nobody from work; it is asked when its line is back,
+and a site that turns out to be rewound then is closed and repaired all the same.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from multiserver.agent.deadlines import within
+from multiserver.agent.link import Link
+from multiserver.agent.local_database import INSTALLED, LocalDatabase, engine
+from multiserver.agent.loops import NotYetError
+from multiserver.agent.peer_database import peer_target
+from multiserver.api.report import LinkState
+from multiserver.api.siteconfig import Member, SiteConfig
+from multiserver.postgres.connect import Certificate, Connection, connect
+from multiserver.postgres.errors import DatabaseError, NoSuchDatabase
+from multiserver.replication.rewind import renounce, rewound_incarnation
+
+logger = logging.getLogger(__name__)
+
+ASKING_SECONDS = 5.0
+"""How long a peer that answers the probe may take for this answer."""
+
+STARTED = "select pg_postmaster_start_time() from multiserver.site_settings"
+
+Asked = tuple[datetime | None, datetime]
+"""When the line to the peer came up, and when the own server started."""
+
+
+class WatchForRewinding:
+    """Asks the peers how they know this site; has the site renounce itself if they know a later state."""
+
+    def __init__(
+        self,
+        database: LocalDatabase,
+        config: Callable[[], SiteConfig],
+        links: Callable[[], Mapping[str, Link]],
+        certificate: Certificate,
+    ) -> None:
+        self._database = database
+        self._config = config
+        self._links = links
+        self._certificate = certificate
+        self._asked: dict[str, Asked] = {}
+        self._waits_for = "the site's own database"
+
+    @property
+    def waits_for(self) -> str:
+        """Whose answer the site waits for before it is ready; empty once all were asked, and from then on."""
+        return self._waits_for
+
+    async def __call__(self) -> None:
+        """Raises DatabaseError or TimeoutError, or NotReady while a session keeps a rewound site from closing."""
+        try:
+            async with engine(self._database) as own:
+                await self._ask_all(own)
+        except NotYetError:
+            if await self._is_new():
+                self._waits_for = ""
+            raise
+
+    async def _is_new(self) -> bool:
+        """Whether the server answers and yet has no engine: then there is nothing that could be older than it was."""
+        try:
+            async with self._database.connection() as own:
+                return await own.value(INSTALLED) is None
+        except NoSuchDatabase:
+            return True
+        except DatabaseError:
+            return False
+
+    async def _ask_all(self, own: Connection) -> None:
+        started = await own.value(STARTED)
+        links = self._links()
+        untried: list[str] = []
+        failures: list[Exception] = []
+        for peer in self._config().peers if started else ():
+            link = links.get(peer.name, Link())
+            if link.state is LinkState.UNKNOWN:
+                untried.append(peer.name)
+            elif link.state is LinkState.CONNECTED and self._asked.get(peer.name) != (link.since, started):
+                try:
+                    await self._ask(own, peer)
+                except (DatabaseError, TimeoutError) as error:
+                    failures.append(error)
+                else:
+                    self._asked[peer.name] = (link.since, started)
+        if self._waits_for:
+            self._waits_for = ", ".join(untried)
+        if failures:
+            raise failures[0]
+
+    async def _ask(self, own: Connection, peer: Member) -> None:
+        """Ask one peer and act on its answer. Raises DatabaseError, TimeoutError or NotReady."""
+        incarnation = await within(ASKING_SECONDS, self._rewound(own, peer))
+        if incarnation is None:
+            return
+        logger.warning(
+            "%s knows a later state of this site than its database has: the volume or a backup of an earlier time was "
+            "put back. Site %s is closed, fetches from its peers what it lacks, and opens again by itself",
+            *(peer.name, self._config().site),
+        )
+        await renounce(own, incarnation)
+
+    async def _rewound(self, own: Connection, peer: Member) -> str | None:
+        config = self._config()
+        target = peer_target(config, peer, self._certificate, "rewind check")
+        async with connect(target) as there:
+            return await rewound_incarnation(own, there, config.own.server_number)

@@ -1,0 +1,75 @@
+"""`multiserver verify`: have the site's agent compare all rows with all peers' now, and print how that ends."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import httpx
+
+from multiserver.api.names import AGENT_PORT
+from multiserver.api.report import PeerReport, SiteReport, Verification
+from multiserver.backup.command import tls
+from multiserver.backup.errors import BackupError
+from multiserver.settings import SitePaths
+
+POLL_SECONDS = 2.0
+REQUEST_SECONDS_MAX = 10.0
+
+
+@click.command()
+@click.option(
+    "--agent", default=f"https://localhost:{AGENT_PORT}", show_default=True, help="Address of the site's agent."
+)
+@click.option("--deadline-seconds", type=float, default=12 * 3600.0, show_default=True, help="Give up after this time.")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), default="/", help="Root of the pod's tree.")
+def verify(agent: str, deadline_seconds: float, root: Path) -> None:
+    """Compare all rows with those of every other site; ends with 0 only if all are equal."""
+    try:
+        context = tls(SitePaths(root))
+        with httpx.Client(base_url=agent, verify=context, timeout=REQUEST_SECONDS_MAX, trust_env=False) as client:
+            results = list(follow(client, deadline_seconds))
+    except (BackupError, httpx.HTTPError, TimeoutError) as error:
+        raise click.ClickException(f"the rows could not be compared: {error}") from error
+    if not all(results):
+        raise SystemExit(1)
+
+
+def follow(client: httpx.Client, deadline_seconds: float) -> Iterator[bool]:
+    """Ask, print each peer's result as it comes, and give whether it is equal. Raises HTTPError or TimeoutError."""
+    asked = datetime.now(UTC)
+    end = time.monotonic() + deadline_seconds
+    client.post("/v1/verifications").raise_for_status()
+    told: set[str] = set()
+    while True:
+        peers = SiteReport.model_validate(client.get("/v1/report").raise_for_status().json()).peers
+        for peer in peers:
+            attempted_at = peer.verified.attempted_at
+            if peer.name not in told and attempted_at is not None and attempted_at >= asked:
+                told.add(peer.name)
+                click.echo(sentence(peer))
+                yield is_equal(peer.verified)
+        if told >= {peer.name for peer in peers}:
+            return
+        if time.monotonic() > end:
+            raise TimeoutError(f"no result within {deadline_seconds:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def is_equal(result: Verification) -> bool:
+    """Whether the newest attempt found all rows equal."""
+    return result.is_equal is True and not result.message
+
+
+def sentence(peer: PeerReport) -> str:
+    """Say how the comparison with a peer has ended."""
+    result = peer.verified
+    if result.message:
+        return f"{peer.name}: not known: {result.message}"
+    if result.is_equal:
+        return f"{peer.name}: all rows of {result.tables} tables are equal"
+    tables = (
+        f"{t.table}: {t.rows} rows ({t.damaged} damaged), such as {', '.join(t.examples)}" for t in result.differences
+    )
+    return f"{peer.name}: different: {'; '.join(tables)}"

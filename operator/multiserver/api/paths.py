@@ -1,0 +1,27 @@
+"""Where things are inside a site's pod. The builders mount these paths and the agent reads them."""
+
+from pathlib import PurePosixPath
+
+CONFIG = PurePosixPath("/etc/multiserver/config")
+SITE_CONFIG = CONFIG / "site.json"
+POSTGRES_CONFIG = CONFIG / "postgresql.conf"
+POSTGRES_ACCESS = CONFIG / "pg_hba.conf"
+POSTGRES_IDENT = CONFIG / "pg_ident.conf"
+PGBACKREST_CONFIG = CONFIG / "pgbackrest.conf"
+TRUST = CONFIG / "ca.crt"
+IDENTITY = PurePosixPath("/etc/multiserver/identity")
+CERTIFICATE = IDENTITY / "tls.crt"
+KEY = IDENTITY / "tls.key"
+APPLICATION = PurePosixPath("/etc/multiserver/app")
+PASSPHRASE = PurePosixPath("/etc/multiserver/backup/passphrase")
+
+DATA = PurePosixPath("/var/lib/multiserver/data")
+PGDATA = DATA / "pgdata"
+FILES = PurePosixPath("/var/lib/multiserver/files")
+SYNCTHING_HOME = FILES / ".syncthing"
+FOLDERS = FILES / "folders"
+REPOSITORY = PurePosixPath("/var/lib/multiserver/repository")
+
+RUN = PurePosixPath("/run/multiserver")
+"""Shared by the containers of the pod: PostgreSQL's socket and Syncthing's."""
+SYNCTHING_SOCKET = RUN / "syncthing.sock"

@@ -1,0 +1,172 @@
+"""Backups of the files with restic, one repository for each site.
+
+Two locks play a part. restic's own are files in the repository, and a killed restic leaves its lock behind, which later
+blocks pruning. Ours is the kernel's on a file beside the repository; every restic that we start inherits it, so as long
+as one of them lives it is held, and the kernel frees it. Whoever holds ours knows that restic's present locks are left
+over, and may remove them.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from multiserver.api.report import BackupReport
+from multiserver.backup.catalogue import files_report, parse_snapshots
+from multiserver.backup.errors import BackupError, ProgramError
+from multiserver.backup.process import Listener, Programs
+from multiserver.machine.volumes import explain, write_problem
+from multiserver.settings import POD, SitePaths
+
+BACKUP_SECONDS_MAX = 12 * 3600.0
+COMMAND_SECONDS_MAX = 120.0
+
+EXCLUDED = (".stfolder", ".stversions", ".syncthing.*.tmp", "~syncthing~*.tmp")
+"""Syncthing's own: the folder's marker, which must never come from a backup, versions and half-received files."""
+
+KEPT = ("--keep-daily=7", "--keep-weekly=4", "--keep-monthly=12")
+"""Three generations: one a day for 7 days, one a week for 4 weeks, one a month for 12 months."""
+
+_INCOMPLETE = 3
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Restic:
+    """restic of one site. Every method raises BackupError with a plain sentence."""
+
+    site: str
+    paths: SitePaths = POD
+    programs: Programs = field(default_factory=Programs)
+
+    async def report(self) -> BackupReport:
+        """Give what the repository lists; one that cannot be read becomes the report's message."""
+        if not self._exists:
+            return BackupReport()
+        try:
+            return files_report(parse_snapshots(await self._run("snapshots", "--no-lock")))
+        except BackupError as error:
+            return BackupReport(message=str(error))
+
+    async def back_up(self, report: Report) -> str:
+        """Make a backup of all folders, drop what is past its generation, and give the result in words."""
+        if problem := write_problem(self.paths.repository):
+            raise BackupError(problem)
+        with _held(self.paths.repository / "restic.lock") as lock:
+            if not self._exists:
+                report("making the repository")
+                await self._make_repository(lock)
+            await self._run("unlock", "--remove-all", lock=lock)
+            incomplete = await self._store(lock, report)
+            report("dropping old backups")
+            forget = ("forget", "--prune", "--group-by=host", *KEPT)
+            await self._run(*forget, lock=lock, deadline_seconds=BACKUP_SECONDS_MAX)
+        if incomplete:
+            raise BackupError(f"the backup of the files is incomplete: {incomplete}")
+        listed = files_report(parse_snapshots(await self._run("snapshots", "--no-lock")))
+        size = (listed.last_size_bytes or 0) / 1e6
+        return f"backup {listed.last_label} of {size:.1f} MB in {listed.last_duration_seconds or 0:.0f} s"
+
+    @property
+    def _exists(self) -> bool:
+        """Whether the repository is there; its file `config` comes last, with the rename in `_make_repository`."""
+        return (self.paths.restic_repository / "config").exists()
+
+    async def _make_repository(self, lock: int) -> None:
+        """Make the repository beside its place, then move it there, so that a killed attempt leaves nothing half."""
+        unfinished = self.paths.restic_repository.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        await self._run("init", lock=lock, repository=unfinished)
+        try:
+            unfinished.rename(self.paths.restic_repository)
+        except OSError as error:
+            raise BackupError(explain(error, self.paths.restic_repository)) from error
+
+    async def _store(self, lock: int, report: Report) -> str:
+        """Make the snapshot; say what could not be read, empty if everything could."""
+        exclude = [f"--exclude={pattern}" for pattern in EXCLUDED]
+        argv = ["backup", f"--host={self.site}", "--group-by=host", *exclude, str(self.paths.folders)]
+        try:
+            await self._run(
+                *argv, lock=lock, deadline_seconds=BACKUP_SECONDS_MAX, on_line=lambda line: _progress(line, report)
+            )
+        except ProgramError as error:
+            if error.code != _INCOMPLETE:
+                raise
+            return explain_errors(error.lines) or "some files could not be read"
+        return ""
+
+    async def _run(
+        self,
+        *arguments: str,
+        lock: int | None = None,
+        repository: Path | None = None,
+        deadline_seconds: float = COMMAND_SECONDS_MAX,
+        on_line: Listener = lambda line: None,
+    ) -> str:
+        where = repository or self.paths.restic_repository
+        argv = [
+            "restic",
+            f"--repo={where}",
+            f"--password-file={self.paths.passphrase}",
+            "--no-cache",
+            "--json",
+            *arguments,
+        ]
+        fds = () if lock is None else (lock,)
+        try:
+            return await self.programs.run(argv, deadline_seconds=deadline_seconds, on_line=on_line, pass_fds=fds)
+        except ProgramError as error:
+            if words := explain_errors(error.lines):
+                raise ProgramError(f"restic {arguments[0]}: {words}", error.code, error.lines) from error
+            raise
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[int]:
+    """Hold our lock and give its file descriptor. Raises BackupError if another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    except BlockingIOError as error:
+        raise BackupError("another backup of the files is still running at this site: wait for its end") from error
+    finally:
+        os.close(descriptor)
+
+
+def explain_errors(lines: tuple[str, ...]) -> str:
+    """Give restic's errors in one line, at most three of them; empty if it printed none."""
+    errors = [words for line in lines if (words := _error(_message(line)))]
+    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    return "; ".join(errors[:3]) + more
+
+
+def _error(message: dict[str, Any]) -> str:
+    if message.get("message_type") == "exit_error":
+        return str(message.get("message", ""))
+    if message.get("message_type") == "error":
+        return f"{message.get('item', '')}: {message.get('error', {}).get('message', '')}"
+    return ""
+
+
+def _progress(line: str, report: Report) -> None:
+    """Turn restic's status line into progress."""
+    message = _message(line)
+    if message.get("message_type") == "status":
+        report(f"backup at {100 * float(message.get('percent_done', 0)):.0f} %")
+
+
+def _message(line: str) -> dict[str, Any]:
+    """Read one of restic's lines of JSON; any other line is no message."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}

@@ -1,0 +1,105 @@
+"""`multiserver operator`: the process that Kubernetes runs."""
+
+import asyncio
+import logging
+import signal
+import uuid
+from dataclasses import dataclass
+
+import click
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from multiserver.api.names import MANAGER
+from multiserver.control import probes
+from multiserver.control.credentials import Credentials
+from multiserver.control.loop import Loop
+from multiserver.control.metrics import ControlMetrics
+from multiserver.control.observe import Observer
+from multiserver.control.queue import Workers
+from multiserver.control.watching import watch
+from multiserver.kube.client import Kubernetes, connect
+from multiserver.kube.lease import LeadershipLostError, Lease, lead
+
+log = logging.getLogger(__name__)
+
+PROBE_PORT = 8080
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the Deployment tells the operator."""
+
+    site_image: str
+    """Image for the pods of new sites."""
+    watch_namespace: str | None
+    """The only namespace to watch; None watches all."""
+    pod_namespace: str
+    """Where the operator runs and keeps its Lease."""
+    pod_name: str
+
+
+@click.command()
+@click.option("--site-image", envvar="SITE_IMAGE", required=True, help="Image for the pods of new sites.")
+@click.option(
+    "--watch-namespace", envvar="WATCH_NAMESPACE", default="", help="The only namespace to watch; empty: all."
+)
+@click.option("--pod-namespace", envvar="POD_NAMESPACE", required=True, help="Namespace of the operator's own pod.")
+@click.option("--pod-name", envvar="POD_NAME", required=True, help="Name of the operator's own pod.")
+def operator(site_image: str, watch_namespace: str, pod_namespace: str, pod_name: str) -> None:
+    """Reconcile every MultiServerCluster of the Kubernetes cluster, or of one namespace."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    asyncio.run(_run(Settings(site_image, watch_namespace or None, pod_namespace, pod_name)))
+
+
+async def _run(settings: Settings) -> None:
+    """Serve probes, and whenever this process holds the Lease, work; end on SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    credentials = Credentials()
+    try:
+        async with connect() as kubernetes:
+            await _serve_until(stop, kubernetes, settings, credentials)
+    finally:
+        credentials.close()
+
+
+async def _serve_until(
+    stop: asyncio.Event, kubernetes: Kubernetes, settings: Settings, credentials: Credentials
+) -> None:
+    observer = Observer(kubernetes, credentials, settings.site_image, settings.pod_namespace)
+    registry = CollectorRegistry()
+    metrics = ControlMetrics()
+    registry.register(metrics)
+    workers = Workers(Loop(kubernetes, observer, metrics.tell).round)
+    for collector in (GCCollector, PlatformCollector, ProcessCollector):
+        collector(registry=registry)
+    serving = asyncio.create_task(probes.serve(workers, registry, PROBE_PORT))
+    leading = asyncio.create_task(_lead(kubernetes, settings, workers, metrics))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (leading, serving, stopping):
+        task.cancel()
+    results = await asyncio.gather(leading, serving, stopping, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _lead(kubernetes: Kubernetes, settings: Settings, workers: Workers, metrics: ControlMetrics) -> None:
+    """Work whenever this process leads, for as long as it lives."""
+    lease = Lease(settings.pod_namespace, MANAGER, f"{settings.pod_name}-{uuid.uuid4().hex[:8]}")
+
+    async def work() -> None:
+        try:
+            await workers.follow(lambda wake: watch(wake, settings.watch_namespace))
+        finally:
+            metrics.forget()
+
+    while True:
+        try:
+            await lead(kubernetes, lease, work)
+        except LeadershipLostError as error:
+            log.warning("%s; waiting for it again", error)

@@ -1,0 +1,56 @@
+"""The operator's figures: what it judges of each cluster. A site's own exact figures are its agent's."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from multiserver.api.status import Status
+from multiserver.control.queue import Key
+
+STATUS_VALUES = {"True": 1.0, "False": 0.0, "Unknown": -1.0}
+
+
+class ControlMetrics(Collector):
+    """Conditions of all clusters, and how long ago each was looked at. Read at scrape."""
+
+    def __init__(self) -> None:
+        self._told: dict[Key, Status] = {}
+        self._told_at: dict[Key, float] = {}
+
+    def tell(self, key: Key, status: Status | None) -> None:
+        """Remember what is told of a cluster; None when it is gone."""
+        if status is None:
+            self._told.pop(key, None)
+            self._told_at.pop(key, None)
+        else:
+            self._told[key] = status
+            self._told_at[key] = monotonic()
+
+    def forget(self) -> None:
+        """Forget all: another operator leads, and only its figures are true."""
+        self._told.clear()
+        self._told_at.clear()
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the figures."""
+        conditions = GaugeMetricFamily(
+            "multiserver_condition",
+            "Condition of a cluster: 1 True, 0 False, -1 Unknown.",
+            labels=["namespace", "cluster", "type", "reason"],
+        )
+        for key, status in self._told.items():
+            for condition in status.conditions:
+                conditions.add_metric([*key, condition.type, condition.reason], STATUS_VALUES[condition.status])
+        yield conditions
+        ages = GaugeMetricFamily(
+            "multiserver_round_age_seconds",
+            "Seconds since the operator last finished looking at a cluster.",
+            labels=["namespace", "cluster"],
+        )
+        now = monotonic()
+        for key, moment in self._told_at.items():
+            ages.add_metric(list(key), now - moment)
+        yield ages

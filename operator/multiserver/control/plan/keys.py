@@ -1,0 +1,152 @@
+"""Keys, passwords and passphrases that are made once for good."""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+
+from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, SERVER_NUMBER_ANNOTATION, SITE_LABEL
+from multiserver.api.spec import Site
+from multiserver.control.plan.actions import (
+    Action,
+    MakeApplicationPassword,
+    MakeBackupPassphrase,
+    MakeOperatorKeys,
+    MakeSiteKeys,
+)
+from multiserver.control.plan.joining import is_marked, was_opened
+from multiserver.control.plan.schema_site import known_schema_site
+from multiserver.control.plan.server_numbers import assign
+from multiserver.control.snapshot import Snapshot
+from multiserver.files.identity import device_id
+from multiserver.resources.blueprint import Blueprint, SitePlan
+
+SITE_KEYS = ("tls.crt", "tls.key", "syncthing.crt", "syncthing.key")
+
+
+class KeysLostError(ValueError):
+    """A Secret lost what cannot be made again; the sentence says which, and the way out."""
+
+
+def missing_keys(snapshot: Snapshot) -> list[Action]:
+    """Give an action for each Secret that is still to be made.
+
+    Raises KeysLostError if one lacks a part or must not be made again, NumbersConflictError as in `server_numbers`.
+    """
+    names = snapshot.names
+    _check_parts(snapshot)
+    _check_passphrase(snapshot)
+    once: dict[str, Action] = {
+        names.operator_identity: MakeOperatorKeys(),
+        names.application: MakeApplicationPassword(),
+        names.backup_passphrase: MakeBackupPassphrase(),
+    }
+    for site, number in assign(snapshot.cluster.spec.sites, recorded_numbers(snapshot)).items():
+        once[names.identity(site)] = MakeSiteKeys(site, number)
+    return [action for name, action in once.items() if snapshot.get("Secret", name) is None]
+
+
+def _check_parts(snapshot: Snapshot) -> None:
+    """Raise KeysLostError if a Secret that is there lacks one of its parts."""
+    names = snapshot.names
+    parts: dict[str, tuple[str, ...]] = {
+        **{names.identity(site.name): SITE_KEYS for site in snapshot.cluster.spec.sites},
+        names.operator_identity: ("tls.crt", "tls.key"),
+        names.application: ("username", "password"),
+        names.backup_passphrase: ("passphrase",),
+    }
+    for name, wanted in parts.items():
+        secret = snapshot.get("Secret", name)
+        missing = [part for part in wanted if secret is not None and part not in secret.get("data", {})]
+        if missing:
+            raise KeysLostError(
+                f"Secret {name} has no {', '.join(missing)}: restore it from a copy. Nothing is done until then; "
+                "what runs goes on running"
+            )
+
+
+def _check_passphrase(snapshot: Snapshot) -> None:
+    """Raise KeysLostError if backups exist, or may, that a new passphrase could not read."""
+    names = snapshot.names
+    volumes = [names.volume(site.name, "repository") for site in snapshot.cluster.spec.sites]
+    live = [snapshot.get("PersistentVolumeClaim", name) for name in volumes]
+    kept = [claim["metadata"]["name"] for claim in live if claim and not claim["metadata"].get("deletionTimestamp")]
+    if kept and snapshot.get("Secret", names.backup_passphrase) is None:
+        raise KeysLostError(
+            f"Secret {names.backup_passphrase} is gone, and without its passphrase no backup in {', '.join(kept)} can "
+            "be read: restore it from a copy. Only if the backups may be lost, delete those volumes to get a new one. "
+            "Nothing is done until then; what runs goes on running"
+        )
+
+
+def recorded_numbers(snapshot: Snapshot) -> dict[str, int]:
+    """Give the server numbers of all keys ever made under this cluster's name, by site. Raises KeysLostError."""
+    secrets = (item for (kind, _), item in snapshot.objects.items() if kind == "Secret")
+    found = {}
+    for secret in secrets:
+        metadata = secret["metadata"]
+        number = metadata.get("annotations", {}).get(SERVER_NUMBER_ANNOTATION)
+        if number is None:
+            continue
+        if not number.isdecimal() or SITE_LABEL not in metadata["labels"]:
+            raise KeysLostError(
+                f"Secret {metadata['name']} does not say whose server number it keeps ({number!r}): "
+                f"restore its label {SITE_LABEL} and its annotation {SERVER_NUMBER_ANNOTATION}"
+            )
+        found[metadata["labels"][SITE_LABEL]] = int(number)
+    return found
+
+
+def blueprint_of(snapshot: Snapshot) -> Blueprint:
+    """Give what the builders build from; every key must be there.
+
+    Raises KeysLostError if a certificate is none, and SchemaSiteGoneError.
+    """
+    names, declared = snapshot.names, snapshot.cluster.spec.sites
+    recorded = recorded_numbers(snapshot)
+    numbers = recorded | assign(declared, recorded)
+    operator = snapshot.objects["Secret", names.operator_identity]
+    return Blueprint(
+        snapshot.cluster,
+        tuple(_site_plan(snapshot, site, numbers) for site in declared),
+        _text(operator, "tls.crt"),
+        snapshot.operator_namespace,
+        leaving=tuple(_site_plan(snapshot, Site(name=name), numbers) for name in snapshot.leaving if name in recorded),
+        opened=frozenset(
+            name
+            for name in (*(site.name for site in declared), *snapshot.leaving)
+            if is_marked(snapshot, name) or was_opened(snapshot.seen(name).database)
+        ),
+        known_schema_site=known_schema_site(snapshot, numbers),
+    )
+
+
+def _site_plan(snapshot: Snapshot, site: Site, numbers: Mapping[str, int]) -> SitePlan:
+    identity = snapshot.objects["Secret", snapshot.names.identity(site.name)]
+    given_image = _given_image(snapshot, site.name)
+    return SitePlan(
+        site=site,
+        server_number=numbers[site.name],
+        certificate_pem=_text(identity, "tls.crt"),
+        syncthing_device_id=_device_id(identity),
+        image=snapshot.cluster.spec.image or given_image,
+        given_image=given_image,
+    )
+
+
+def _given_image(snapshot: Snapshot, site: str) -> str:
+    """Give the image that the operator gave a site when it was made, so that no upgrade of the operator restarts it."""
+    running = snapshot.get("StatefulSet", snapshot.names.site(site))
+    annotations = running["metadata"].get("annotations", {}) if running else {}
+    return str(annotations.get(GIVEN_IMAGE_ANNOTATION, snapshot.site_image))
+
+
+def _device_id(identity: Mapping[str, Any]) -> str:
+    try:
+        return device_id(_text(identity, "syncthing.crt").encode())
+    except ValueError as error:
+        name = identity["metadata"]["name"]
+        raise KeysLostError(f"syncthing.crt in Secret {name} is no certificate: restore it from a copy") from error
+
+
+def _text(secret: Mapping[str, Any], key: str) -> str:
+    return b64decode(secret["data"][key]).decode()

@@ -1,0 +1,78 @@
+"""kopf's part: watching the resource and its children. Its handlers only wake workers, see `queue`.
+
+No handler tracks state, so kopf adds no finalizer and no annotation, and GitOps tools have nothing to fight.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from multiserver.api.crd import GROUP, PLURAL, VERSION
+from multiserver.api.names import CLUSTER_LABEL
+from multiserver.control.queue import Key
+
+WATCHED_CHILDREN = (
+    ("", "v1", "configmaps"),
+    ("", "v1", "persistentvolumeclaims"),
+    ("", "v1", "pods"),
+    ("", "v1", "secrets"),
+    ("", "v1", "serviceaccounts"),
+    ("", "v1", "services"),
+    ("apps", "v1", "statefulsets"),
+    ("batch", "v1", "cronjobs"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+    ("policy", "v1", "poddisruptionbudgets"),
+)
+"""Kinds of children whose changes wake their cluster's worker."""
+
+SERVER_TIMEOUT_SECONDS = 300
+CONNECT_TIMEOUT_SECONDS = 30
+
+Wake = Callable[[Key], None]
+
+
+def registry(wake: Wake) -> kopf.OperatorRegistry:
+    """Give the handlers: whatever happens to a cluster or one of its children wakes that cluster's worker."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**arguments: Any) -> Any:
+        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def on_cluster(namespace: str | None, name: str, **_: Any) -> None:
+        wake((namespace or "", name))
+
+    for group, version, plural in WATCHED_CHILDREN:
+
+        @kopf.on.event(group, version, plural, labels={CLUSTER_LABEL: kopf.PRESENT}, registry=handlers)
+        async def on_child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+            wake((namespace or "", labels[CLUSTER_LABEL]))
+
+    return handlers
+
+
+def settings(*, watches_one_namespace: bool) -> kopf.OperatorSettings:
+    """Give kopf's settings: bounded watches, children filtered by the API server, nothing written by kopf itself."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    chosen.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10
+    chosen.watching.connect_timeout = CONNECT_TIMEOUT_SECONDS
+    # Reading all definitions and namespaces of the Kubernetes cluster is more than one namespace's operator may.
+    chosen.scanning.disabled = watches_one_namespace
+    for group, version, plural in WATCHED_CHILDREN:
+        chosen.watching.label_selectors[group, version, plural] = CLUSTER_LABEL
+    return chosen
+
+
+async def watch(wake: Wake, namespace: str | None) -> None:
+    """Watch one namespace, or all, until cancelled."""
+    await kopf.operator(
+        registry=registry(wake),
+        settings=settings(watches_one_namespace=namespace is not None),
+        standalone=True,
+        namespaces=[namespace] if namespace else [],
+        clusterwide=namespace is None,
+    )

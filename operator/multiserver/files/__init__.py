@@ -1,0 +1,1 @@
+"""The files of a site: Syncthing's identity, configuration, control and health."""

@@ -1,0 +1,32 @@
+"""Whether every volume has room."""
+
+from multiserver.health.checks.verdict import Verdict, live, verdict, without_report
+from multiserver.health.reasons import Reason
+from multiserver.health.view import ClusterView
+
+VOLUME_PERCENT_FULL = 90
+
+
+def volume_nearly_full(view: ClusterView) -> Verdict | None:
+    """A volume is about to run full."""
+    return verdict(
+        "False",
+        Reason.VOLUME_NEARLY_FULL,
+        (
+            f"volume {volume.name} of {site.name} is {volume.used_percent:.0f} % full: "
+            "enlarge its storage.size or delete what is not needed"
+            for site, report in live(view)
+            for volume in report.volumes
+            if volume.used_percent >= VOLUME_PERCENT_FULL
+        ),
+    )
+
+
+def volumes_unknown(view: ClusterView) -> Verdict | None:
+    """A site does not report."""
+    return without_report(view)
+
+
+def volumes_have_room(view: ClusterView) -> Verdict:
+    """Nothing spoke against it."""
+    return Verdict("True", Reason.VOLUMES_HAVE_ROOM, f"every volume is less than {VOLUME_PERCENT_FULL} % full")

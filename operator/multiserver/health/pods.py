@@ -1,0 +1,98 @@
+"""Why a site's pod does not serve, in plain words, from what Kubernetes says of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from multiserver.health.view import Serving
+
+Object = Mapping[str, Any]
+
+_WAITING_CURES = {
+    "ImagePullBackOff": "its image cannot be pulled: check spec.image, spec.imagePullSecrets and the registry",
+    "ErrImagePull": "its image cannot be pulled: check spec.image, spec.imagePullSecrets and the registry",
+    "ErrImageNeverPull": "its image is not on the node and spec.imagePullPolicy is Never",
+    "InvalidImageName": "its image has an invalid name: correct spec.image",
+    "CreateContainerConfigError": "its configuration cannot be mounted",
+    "CrashLoopBackOff": "it stops again and again: see its log",
+}
+
+
+def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Object]) -> Serving:
+    """Judge a site's pod.
+
+    `claims` are the site's PersistentVolumeClaims and `warnings` the Warning events of the pod, its claims and its
+    StatefulSet; the newest event speaks where the pod itself says too little.
+    """
+    claims = list(claims)
+    unbound = next((claim for claim in claims if claim.get("status", {}).get("phase") != "Bound"), None)
+    newest = _newest(warnings)
+    if pod is None:
+        return Serving("NotReady", newest) if newest else Serving("Starting", "its pod is being made")
+    if pod["metadata"].get("deletionTimestamp"):
+        return Serving("Starting", "its pod is being stopped")
+    conditions = {c["type"]: c for c in pod.get("status", {}).get("conditions", [])}
+    if conditions.get("Ready", {}).get("status") == "True":
+        return Serving("Ready", _going(claims))
+    if conditions.get("PodScheduled", {}).get("status") == "False":
+        return _unscheduled(conditions["PodScheduled"], unbound, newest)
+    return _container_trouble(pod) or Serving("Starting", _starting(pod, newest))
+
+
+def _going(claims: Iterable[Object]) -> str:
+    """Warn of volumes that somebody deleted: they last as long as the pod. Empty if there is none."""
+    names = [claim["metadata"]["name"] for claim in claims if claim["metadata"].get("deletionTimestamp")]
+    if not names:
+        return ""
+    return f"volume {', '.join(names)} was deleted and is gone when the pod stops: copy the data first; not restarted"
+
+
+def _unscheduled(condition: Object, unbound: Object | None, newest: str) -> Serving:
+    if unbound is not None:
+        claim = f"volume {unbound['metadata']['name']} cannot be provided"
+        return Serving("NotReady", f"{claim}: {newest or condition.get('message', 'no reason given')}")
+    return Serving("NotReady", f"no node takes its pod: {condition.get('message', 'no reason given')}")
+
+
+def _container_trouble(pod: Object) -> Serving | None:
+    status = pod.get("status", {})
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        waiting = container.get("state", {}).get("waiting", {})
+        if cure := _WAITING_CURES.get(waiting.get("reason", "")):
+            detail = _last_words(container) or waiting.get("message", "")
+            return Serving("NotReady", f"container {container['name']}: {cure}" + (f" ({detail})" if detail else ""))
+        if (ended := container.get("state", {}).get("terminated", {})) and ended.get("exitCode"):
+            words = ended.get("message") or f"exit code {ended['exitCode']}"
+            return Serving("NotReady", f"container {container['name']} ended: {words.strip()}")
+    return None
+
+
+def _last_words(container: Object) -> str:
+    ended = container.get("lastState", {}).get("terminated", {})
+    return str(ended.get("message", "")).strip()
+
+
+def _starting(pod: Object, newest: str) -> str:
+    status = pod.get("status", {})
+    slow = [c["name"] for c in status.get("containerStatuses", []) if not c.get("ready")]
+    words = _preparing(pod) or (f"waiting for {', '.join(slow)}" if slow else "its pod is starting")
+    return f"{words} ({newest})" if newest else words
+
+
+def _preparing(pod: Object) -> str:
+    """Say that the volumes are being prepared, which takes as long as a copy of all data takes; empty if not."""
+    for container in pod.get("status", {}).get("initContainerStatuses", []):
+        if started := container.get("state", {}).get("running", {}).get("startedAt"):
+            name = pod["metadata"]["name"]
+            return (
+                f"its volumes are being prepared since {started}; a data volume without a database is filled with a "
+                f"copy of a peer's, and 'kubectl logs {name} --container {container['name']}' tells how far that is"
+            )
+    return ""
+
+
+def _newest(warnings: Iterable[Object]) -> str:
+    def moment(event: Object) -> str:
+        return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp"))
+
+    newest = max(warnings, key=moment, default=None)
+    return f"{newest.get('reason')}: {newest.get('message', '').strip()}" if newest else ""

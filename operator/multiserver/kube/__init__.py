@@ -1,0 +1,1 @@
+"""A thin adapter to the Kubernetes API."""

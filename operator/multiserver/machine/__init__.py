@@ -1,0 +1,1 @@
+"""The machine below a site: its volumes and its disk arrays."""

@@ -1,0 +1,1 @@
+"""Number ranges: which numbers each site may give."""

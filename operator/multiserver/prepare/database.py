@@ -1,0 +1,89 @@
+"""The volume of the database: a new one gets a database, an existing one is never touched.
+
+The first sites of a cluster begin empty; a site that comes later, or comes back without its volume, is copied from a
+peer, since an empty database would look to it as if everything had been deleted or never existed.
+"""
+
+import shutil
+from pathlib import Path
+
+from multiserver.api.siteconfig import SiteConfig
+from multiserver.machine.volumes import explain, write_problem
+from multiserver.prepare.atomic import sync_folder
+from multiserver.prepare.copy import copy_donor
+from multiserver.prepare.errors import PrepareError
+from multiserver.prepare.files import read_site_config
+from multiserver.prepare.programs import Run, Say, program_major, run_program
+from multiserver.settings import SitePaths
+
+_INITDB = (
+    "initdb",
+    "--username=postgres",
+    "--encoding=UTF8",
+    # Sorting that no upgrade of the C library can change, so indexes stay sound and are equal at all sites.
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C.UTF-8",
+    "--data-checksums",
+    # No password exists; pg_hba.conf of the site decides who may come in otherwise.
+    "--auth-local=peer",
+    "--auth-host=reject",
+)
+
+
+def prepare_database(paths: SitePaths, say: Say, run: Run = run_program) -> str:
+    """Make the database if the volume has none; give what was done, in words. `say` is told how far a copy is.
+
+    Raises PrepareError if the volume cannot be written, holds something that this image must not open, or must get a
+    copy of a peer's database and no peer can be reached.
+    """
+    present = _present_major(paths.pgdata)
+    if present is None:
+        return _make(paths, read_site_config(paths.site_config), say, run)
+    program = program_major(run)
+    if present != str(program):
+        raise PrepareError(
+            f"{paths.pgdata} was made by PostgreSQL {present}, this image has PostgreSQL {program}: "
+            f"use an image with PostgreSQL {present}, nothing was changed"
+        )
+    return f"database of PostgreSQL {present} found in {paths.pgdata}"
+
+
+def _present_major(pgdata: Path) -> str | None:
+    """Give the major version of the database on the volume, None if there is no database."""
+    try:
+        if not pgdata.exists() or not any(pgdata.iterdir()):
+            return None
+        return (pgdata / "PG_VERSION").read_text().strip()
+    except FileNotFoundError as error:
+        raise PrepareError(
+            f"{pgdata} is not empty and yet no PostgreSQL database (PG_VERSION is missing): "
+            "move its content away, or put the database back"
+        ) from error
+    except OSError as error:
+        raise PrepareError(f"{pgdata} cannot be read ({error.strerror}): repair the volume") from error
+
+
+def _make(paths: SitePaths, config: SiteConfig, say: Say, run: Run) -> str:
+    """Make a database beside its place, then move it there: it is there whole or not at all."""
+    if problem := write_problem(paths.data):
+        raise PrepareError(problem)
+    unfinished = paths.pgdata.with_name("pgdata.unfinished")
+    try:
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        done = _fill(paths, config, unfinished, say, run)
+        unfinished.rename(paths.pgdata)
+        sync_folder(paths.data)
+    except OSError as error:
+        raise PrepareError(explain(error, paths.pgdata)) from error
+    return f"{done} in {paths.pgdata}"
+
+
+def _fill(paths: SitePaths, config: SiteConfig, unfinished: Path, say: Say, run: Run) -> str:
+    """Make the database in a folder; all of it is on the disk afterwards."""
+    if config.donors:
+        donor = copy_donor(paths, config, unfinished, run, say)
+        return f"copy of the database of {donor} made"
+    run([*_INITDB, f"--pgdata={unfinished}"])
+    return "new database made"

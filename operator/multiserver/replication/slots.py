@@ -1,0 +1,70 @@
+"""The own slots for peers: what a site keeps of its journal until each peer has confirmed it.
+
+Every action may be repeated and killed at any point; each returns whether it changed something.
+"""
+
+from multiserver.postgres.connect import Connection
+from multiserver.postgres.errors import StatementFailed
+from multiserver.replication.links import NotReady, link_name
+
+OBJECT_IN_USE = "55006"
+UNDEFINED_OBJECT = "42704"
+
+DROP_ATTEMPTS_MAX = 5
+"""A peer that is alive connects to its slot again at once; one of so many attempts comes first."""
+
+STATE = """
+select exists (select from multiserver.slots where peer_number = %(peer)s) as has_birth,
+  p.slot_name is not null as is_there, p.wal_status is not distinct from 'lost' as is_lost
+from (select) as one left join pg_replication_slots p on p.slot_name = %(name)s
+"""
+
+DROP = """
+select pg_terminate_backend(active_pid, 1000) from pg_replication_slots
+where slot_name = %(name)s and active_pid is not null
+"""
+
+BIRTH = """
+insert into multiserver.slots (peer_number, from_start)
+select %s, opened_at is null and closed_at is null and not exists (
+  select from multiserver.broken_history where how = 'rewound')
+from multiserver.site_settings
+"""
+
+
+async def ensure_slot(connection: Connection, peer_number: int) -> bool:
+    """Make the own slot for a peer; from now on every change is kept until that peer has confirmed it.
+
+    A slot that PostgreSQL has invalidated, since the backlog grew beyond what may be kept, is made anew, and so is one
+    without a birth. The slot comes first and its birth second: between the two, the peer learns of no birth and counts
+    as incomplete; the other way round the birth would vouch for what no slot keeps. Raises NotReady while an old slot
+    is in use.
+    """
+    state = (await connection.rows(STATE, {"peer": peer_number, "name": link_name(peer_number)}))[0]
+    if state["is_there"] and state["has_birth"] and not state["is_lost"]:
+        return False
+    await drop_slot(connection, peer_number)
+    await connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", [link_name(peer_number)])
+    await connection.execute(BIRTH, [peer_number])
+    return True
+
+
+async def drop_slot(connection: Connection, peer_number: int) -> bool:
+    """Drop the own slot for a peer with its birth, though the peer may be connected to it.
+
+    What the peer has not confirmed is not kept for it any more. Raises NotReady while the slot stays in use.
+    """
+    changed = await connection.execute("delete from multiserver.slots where peer_number = %s", [peer_number]) > 0
+    name = link_name(peer_number)
+    for _ in range(DROP_ATTEMPTS_MAX):
+        if not await connection.rows("select 1 from pg_replication_slots where slot_name = %s", [name]):
+            return changed
+        await connection.execute(DROP, {"name": name})
+        try:
+            await connection.execute("select pg_drop_replication_slot(%s)", [name])
+        except StatementFailed as error:
+            if error.sqlstate not in (OBJECT_IN_USE, UNDEFINED_OBJECT):
+                raise
+        else:
+            return True
+    raise NotReady(f"slot {name} is still in use by site number {peer_number}, which connects again and again")

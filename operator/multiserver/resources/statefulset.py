@@ -1,0 +1,155 @@
+"""The StatefulSet of a site: one pod with the site's PostgreSQL, Syncthing and agent."""
+
+from typing import Any
+
+from multiserver.api import paths
+from multiserver.api.names import (
+    AGENT_PORT,
+    FILES_PORT,
+    GIVEN_IMAGE_ANNOTATION,
+    POSTGRES_PORT,
+    PROBE_PORT,
+    RESTART_HASH_ANNOTATION,
+)
+from multiserver.api.spec import Resources
+from multiserver.resources import postgres_settings
+from multiserver.resources.blueprint import Blueprint
+from multiserver.resources.mounts import volume
+from multiserver.resources.objects import Object, named
+from multiserver.resources.pods import container, pod_spec, wanted
+
+STOP_SECONDS = 300
+"""How long a site may take to stop: PostgreSQL writes all it has in memory to the volume."""
+_PG_STOP_SECONDS = STOP_SECONDS - 20
+
+_VOLUMES = ("config", "identity", "app", "backup", "data", "files", "repository", "run", "tmp", "shm")
+_PREPARE_RESOURCES = Resources(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "512Mi"})
+_AGENT_RESOURCES = Resources(requests={"cpu": "50m", "memory": "128Mi"}, limits={"memory": "1Gi"})
+"""The agent runs the backups too."""
+
+
+def stateful_set(blueprint: Blueprint, site: str) -> Object:
+    """Build the site's StatefulSet.
+
+    A changed template alone restarts nothing (OnDelete): the control loop deletes pods, one site at a time.
+    """
+    names = blueprint.names
+    return named(
+        "apps/v1/StatefulSet",
+        names.site(site),
+        blueprint.cluster,
+        site=site,
+        component="server",
+        annotations={GIVEN_IMAGE_ANNOTATION: blueprint.plan(site).given_image},
+        spec={
+            "replicas": 1,
+            "serviceName": names.site(site),
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": names.selector(site)},
+            "template": _template(blueprint, site),
+        },
+    )
+
+
+def _template(blueprint: Blueprint, site: str) -> Object:
+    settings = postgres_settings.settings(blueprint.cluster, site)
+    return {
+        "metadata": {
+            "labels": blueprint.names.labels(site, "server"),
+            "annotations": {RESTART_HASH_ANNOTATION: postgres_settings.restart_hash(settings)},
+        },
+        "spec": pod_spec(
+            blueprint,
+            site,
+            terminationGracePeriodSeconds=STOP_SECONDS,
+            topologySpreadConstraints=_spread(blueprint),
+            initContainers=[_prepare(blueprint, site)],
+            containers=[_postgres(blueprint, site), _syncthing(blueprint, site), _agent(blueprint, site)],
+            volumes=[volume(blueprint.names, site, name) for name in _VOLUMES],
+        ),
+    }
+
+
+def _spread(blueprint: Blueprint) -> list[Object]:
+    """Sites share neither zone nor node where that is possible; where not, they run all the same."""
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": blueprint.names.selector()},
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def _prepare(blueprint: Blueprint, site: str) -> Object:
+    mounts = [name for name in _VOLUMES if name not in ("app", "shm")]
+    command = ["multiserver", "prepare"]
+    return container(blueprint, site, "prepare", command, mounts, resources=wanted(_PREPARE_RESOURCES))
+
+
+def _postgres(blueprint: Blueprint, site: str) -> Object:
+    """PostgreSQL has no liveness probe: its postmaster ends by itself when it is broken, and while it recovers from a
+    crash, for hours if need be, a restart would only make it begin again.
+    """
+    command = ["postgres", "-D", str(paths.PGDATA), "-c", f"config_file={paths.POSTGRES_CONFIG}"]
+    mounts = ["config", "identity", "data", "repository", "run", "tmp", "shm"]
+    # A plain SIGTERM would wait until the last client has left.
+    stop = ["pg_ctl", "stop", "--mode=fast", f"--pgdata={paths.PGDATA}", f"--timeout={_PG_STOP_SECONDS}"]
+    return container(
+        blueprint,
+        site,
+        "postgres",
+        command,
+        mounts,
+        ports=[_port("postgres", POSTGRES_PORT)],
+        readinessProbe={
+            "exec": {"command": ["pg_isready", "--quiet"]},
+            "periodSeconds": 3,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        lifecycle={"preStop": {"exec": {"command": stop}}},
+        resources=wanted(blueprint.cluster.spec.database.resources),
+    )
+
+
+def _syncthing(blueprint: Blueprint, site: str) -> Object:
+    """Syncthing has no probe: it ends by itself when it is broken, and its health is the agent's to judge.
+
+    A site whose files are in trouble still serves its database.
+    """
+    flags = ["--no-browser", "--no-default-folder", "--no-restart", "--no-upgrade"]
+    return container(
+        blueprint,
+        site,
+        "syncthing",
+        ["syncthing", "serve", f"--home={paths.SYNCTHING_HOME}", *flags],
+        ["files", "run", "tmp"],
+        ports=[_port("files", FILES_PORT)],
+        resources=wanted(blueprint.cluster.spec.files.resources),
+    )
+
+
+def _agent(blueprint: Blueprint, site: str) -> Object:
+    healthy: dict[str, Any] = {"httpGet": {"path": "/healthz", "port": "probe"}, "timeoutSeconds": 5}
+    # Not before the peers were asked whether the site was put back in time.
+    ready: dict[str, Any] = {"httpGet": {"path": "/readyz", "port": "probe"}, "timeoutSeconds": 5}
+    return container(
+        blueprint,
+        site,
+        "agent",
+        ["multiserver", "agent"],
+        [name for name in _VOLUMES if name != "shm"],
+        ports=[_port("agent", AGENT_PORT), _port("probe", PROBE_PORT)],
+        startupProbe={**healthy, "periodSeconds": 2, "failureThreshold": 60},
+        livenessProbe={**healthy, "periodSeconds": 20, "failureThreshold": 6},
+        readinessProbe={**ready, "periodSeconds": 2, "failureThreshold": 2},
+        resources=wanted(_AGENT_RESOURCES),
+    )
+
+
+def _port(name: str, number: int) -> Object:
+    return {"name": name, "containerPort": number, "protocol": "TCP"}

@@ -1,0 +1,136 @@
+"""Backups of a real PostgreSQL by a real pgBackRest."""
+
+import asyncio
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from multiserver.api.report import BackupReport
+from multiserver.backup.archive import ArchiverRow, judge
+from multiserver.backup.errors import BackupError
+from multiserver.backup.pgbackrest import PgBackRest
+from multiserver.machine.volumes import write_problem
+from tests.backup.conftest import Server
+from tests.backup.processes import kill_when
+from tests.sites import eventually, full_volume
+
+
+def quietly(progress: str) -> None:
+    """Take progress and say nothing."""
+
+
+async def test_before_the_first_backup_there_is_none_and_no_fault(server: Server, pgbackrest: PgBackRest) -> None:
+    assert await pgbackrest.report() == BackupReport()
+    await pgbackrest.ensure_stanza()
+    assert await pgbackrest.report() == BackupReport()
+
+
+async def test_a_full_backup_then_incremental_ones(server: Server, pgbackrest: PgBackRest) -> None:
+    progress: list[str] = []
+    result = await pgbackrest.back_up(progress.append)
+    assert result.startswith("full backup ")
+    assert progress[0] == "checking the repository and archiving"
+    assert progress[-1] == "full backup at 100 %"
+
+    server.sql("create table patient (id int primary key); insert into patient select generate_series(1, 1000)")
+    assert (await pgbackrest.back_up(quietly)).startswith("incr backup ")
+
+    report = await pgbackrest.report()
+    assert report.count == 2
+    assert report.message == ""
+    assert report.last_label
+    assert report.last_label.endswith("I")
+    assert report.last_success
+    assert datetime.now(UTC) - report.last_success < timedelta(minutes=1)
+    assert (report.last_size_bytes or 0) > 1_000_000
+
+
+async def test_archived_log_is_reported_as_archived(server: Server, pgbackrest: PgBackRest) -> None:
+    await pgbackrest.ensure_stanza()
+    server.sql("select pg_switch_wal()")
+    eventually(lambda: archiver(server).last_archived_time, "a segment is archived")
+    report = judge(archiver(server))
+    assert report.failing_since is None
+    assert report.last_archived
+
+
+async def test_a_full_repository_is_named_as_the_cause(server: Server, pgbackrest: PgBackRest) -> None:
+    repository = server.tree.paths.repository
+    with full_volume(repository):
+        server.stop()  # Its programs see a mount only if they start after it.
+        server.start()
+        server.sql("select pg_switch_wal()")
+        eventually(lambda: archiver(server).last_failed_time, "archiving fails")
+        report = judge(archiver(server), lambda: write_problem(repository))
+        with pytest.raises(BackupError, match=r"repository cannot be written .* the volume is full: enlarge"):
+            await pgbackrest.back_up(quietly)
+    assert report.failing_since
+    assert "No space left on device" in report.message
+
+
+async def test_a_repository_that_cannot_be_read_is_told_and_not_taken_for_empty(
+    server: Server, pgbackrest: PgBackRest
+) -> None:
+    await pgbackrest.back_up(quietly)
+    info = server.tree.paths.pgbackrest_repository / "backup/site/backup.info"
+    for file in (info, info.with_name("backup.info.copy")):
+        file.write_text("damaged")
+    report = await pgbackrest.report()
+    assert report.last_success is None
+    assert "unable to load info file" in report.message
+
+
+async def test_a_wrong_passphrase_is_told(server: Server, pgbackrest: PgBackRest) -> None:
+    await pgbackrest.back_up(quietly)
+    secrets = server.tree.paths.pgbackrest_secrets / "passphrase.conf"
+    secrets.write_text("[global]\nrepo1-cipher-pass=another\n")
+    assert "the passphrase is not the one that the repository was made with" in (await pgbackrest.report()).message
+
+
+async def test_a_killed_backup_blocks_no_later_one(server: Server, pgbackrest: PgBackRest) -> None:
+    await pgbackrest.ensure_stanza()
+    first_file = server.tree.paths.pgbackrest_repository / "backup/site/*F"
+    killed, _ = await asyncio.gather(
+        pgbackrest.back_up(quietly), kill_when(first_file, "pgbackrest", server.tree), return_exceptions=True
+    )
+    assert isinstance(killed, BackupError)
+    assert (await pgbackrest.report()).count == 0
+    assert (await pgbackrest.back_up(quietly)).startswith("full backup ")
+    assert (await pgbackrest.report()).count == 1
+
+
+async def test_a_cancelled_backup_ends_its_programs(server: Server, pgbackrest: PgBackRest) -> None:
+    begun = asyncio.Event()
+    task = asyncio.create_task(pgbackrest.back_up(lambda words: begun.set() if "backup at" in words else None))
+    async with asyncio.timeout(60):
+        await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await pgbackrest.back_up(quietly)).startswith("full backup ")
+
+
+async def test_a_database_made_anew_goes_on_in_the_same_repository(server: Server, pgbackrest: PgBackRest) -> None:
+    await pgbackrest.back_up(quietly)
+    server.stop()
+    shutil.rmtree(server.tree.paths.pgdata)
+    server.start()
+    await pgbackrest.back_up(quietly)
+    assert (await pgbackrest.report()).count == 2
+
+
+async def test_a_stopped_database_is_told_in_pgbackrests_words(pgbackrest: PgBackRest) -> None:
+    with pytest.raises(BackupError, match=r"stanza-create: \[056\]: unable to find primary.* failed: No such file"):
+        await pgbackrest.ensure_stanza()
+
+
+def archiver(server: Server) -> ArchiverRow:
+    """Read the archiver's row, which psql gives as text."""
+    archived, archived_time, failed, failed_time, reset = server.archiver()
+    return ArchiverRow(archived or None, moment(archived_time), failed or None, moment(failed_time), moment(reset))
+
+
+def moment(text: str) -> datetime | None:
+    """Read a time as psql prints it."""
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,34 @@
+"""The tester finds what it is made for: replication that is known not to converge, and an engine that was broken."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos import sabotage
+from tests.chaos.checks import ANY_REPLICATION
+from tests.chaos.history import Stage, Verdict
+from tests.chaos.native import Native
+from tests.chaos.scenario import Scenario
+
+SEEDS = range(1, 7)
+
+
+def first_found(stage: Stage, **numbers: int) -> Verdict:
+    """Return the first history with findings; an assertion fails if there is none within a few seeds."""
+    for seed in SEEDS:
+        verdict = stage.run(Scenario(seed, **numbers))
+        if verdict.findings:
+            return verdict
+    raise AssertionError(f"nothing was found with the seeds {SEEDS}")
+
+
+def test_native_replication_is_found_to_diverge(stage: Stage) -> None:
+    native = replace(stage, replication=Native(), checks=ANY_REPLICATION)
+    assert "tables_are_equal" in {finding.check for finding in first_found(native, keys=6, partings=2).findings}
+
+
+@pytest.mark.parametrize("what", sabotage.ALL)
+def test_a_broken_engine_is_found(stage: Stage, what: str) -> None:
+    broken = stage.sabotaged(sabotage.ALL[what])
+    found = first_found(broken, keys=6, transactions=30, partings=6, isolations=3, skews=3, collections=3).findings
+    assert not {finding.check for finding in found} <= {"clients_met_no_surprise", "everything_came"}

@@ -1,0 +1,234 @@
+"""Lost slots and rewound sites are found from facts and repaired by rounds that may be killed; nothing is lost."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+from subprocess import run
+
+import pytest
+
+from multiserver.postgres.errors import StatementFailed
+from multiserver.replication.links import link_name
+from tests.postgres.lives import Executioner, Killed, Lives
+from tests.postgres.mesh import Site
+from tests.postgres.servers import eventually
+from tests.postgres.writers import Writers
+
+
+def birth(site: Site, peer: Site) -> str:
+    return str(site.admin("select birth from multiserver.slots where peer_number = %s", [peer.number])[0])
+
+
+def incarnation(site: Site) -> str:
+    return str(site.admin("select incarnation from multiserver.site_settings")[0])
+
+
+def drop_slot(site: Site, peer: Site) -> None:
+    """Lose a slot, as a person or a disk that is full would."""
+    name = link_name(peer.number)
+    site.admin("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", [name])
+    site.admin("select pg_drop_replication_slot(%s)", [name])
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_fell_into_the_gap_of_a_lost_slot_is_pulled(lives: Lives, writers: Writers, killed: bool) -> None:
+    berlin, hamburg, _ = lives.mesh.sites
+    with writers.writing():
+        before = birth(berlin, hamburg)
+        hamburg.cut(berlin)
+        drop_slot(berlin, hamburg)
+        lost = berlin.sql("insert into visits (site, words) values (1, 'into the gap') returning id")[0]
+        writers.wait_for_rows(30)
+        if killed:
+            assert lives.settle_though_killed() > 3
+        else:
+            lives.settle()
+        assert birth(berlin, hamburg) != before
+        assert hamburg.sql("select id from visits where words = 'into the gap'") == [lost]
+    writers.assert_nothing_lost_or_doubled()
+
+
+def test_a_slot_that_postgresql_gave_up_is_made_anew(lives: Lives) -> None:
+    berlin, hamburg, _ = lives.mesh.sites
+    hamburg.cut(berlin)
+    berlin.admin("alter system set max_slot_wal_keep_size = '1MB'")
+    berlin.admin("select pg_reload_conf()")
+    status = f"select wal_status from pg_replication_slots where slot_name = '{link_name(hamburg.number)}'"
+
+    def is_lost() -> bool:
+        berlin.sql("insert into visits (site, words) select 1, repeat('x', 900) from generate_series(1, 2000)")
+        berlin.admin("select pg_switch_wal()")
+        berlin.admin("checkpoint")
+        return berlin.admin(status) == ["lost"]
+
+    eventually(is_lost, "the slot is lost")
+    berlin.admin("alter system reset max_slot_wal_keep_size")
+    berlin.admin("select pg_reload_conf()")
+    lives.settle()
+    assert berlin.admin(status) == ["reserved"]
+    lives.mesh.equal("select count(*), sum(id) from visits")
+    lives.mesh.assert_registers_equal()
+
+
+def put_back_in_time(site: Site, writers: Writers, peers: list[Site]) -> None:
+    """Save a site's data, let it write more, which its peers get, and put the saved data back."""
+    site.server.stop()
+    saved = site.server.save("saved")
+    site.server.start()
+    writers.wait_for_rows(50)
+    writers.end_at(site)
+    since = site.beat()
+    for peer in peers:
+        eventually(lambda peer=peer: peer.has_beat(site, since), f"{peer.name} has what {site.name} wrote")  # type: ignore[misc]
+    site.server.stop()
+    site.server.put_back(saved)
+    site.server.start()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_rewound_site_finds_it_out_and_gets_back_what_it_wrote(lives: Lives, writers: Writers, killed: bool) -> None:
+    berlin, hamburg, leipzig = lives.mesh.sites
+    berlin.beat()
+    with writers.writing():
+        before = incarnation(berlin)
+        put_back_in_time(berlin, writers, [hamburg, leipzig])
+        berlin.sql("insert into visits (site, words) values (1, 'written before it knew')")
+        for kill in range(6 if killed else 0):
+            with suppress(Killed):
+                lives.check_for_rewinding(berlin, Executioner(kill))
+        assert lives.check_for_rewinding(berlin) is not killed  # a kill came after the finding had been acted on
+        assert incarnation(berlin) != before
+        assert berlin.admin("select rolcanlogin from pg_roles where rolname = 'app'") == [False]
+        assert not lives.check_for_rewinding(berlin)
+        if killed:
+            lives.settle_though_killed()
+        else:
+            lives.settle()
+        writers.begin_at(berlin)
+        writers.wait_for_rows(50)
+    writers.assert_nothing_lost_or_doubled()
+    assert len(lives.mesh.equal("select id from visits where words = 'written before it knew'")) == 1
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_site_is_found_rewound_though_its_log_has_grown_past_what_peers_know(
+    lives: Lives, writers: Writers, heard: bool
+) -> None:
+    berlin, hamburg, leipzig = lives.mesh.sites
+    berlin.beat()
+    with writers.writing():
+        put_back_in_time(berlin, writers, [hamburg, leipzig])
+    known = hamburg.admin("select sent_lsn from multiserver.heartbeats where server_number = 1")[0]
+    for peer in (hamburg, leipzig):
+        peer.cut(berlin)
+
+    def has_grown() -> bool:
+        berlin.sql("insert into visits (site, words) select 1, repeat('x', 900) from generate_series(1, 500)")
+        return bool(berlin.admin("select pg_current_wal_lsn() > %s::pg_lsn + 1000000", [known])[0])
+
+    eventually(has_grown, "the log is longer than before")
+    since = berlin.beat()
+    if heard:  # before it has asked them
+        for peer in (hamburg, leipzig):
+            peer.heal(berlin)
+            eventually(lambda peer=peer: peer.has_beat(berlin, since), f"{peer.name} has heard berlin again")  # type: ignore[misc]
+    assert lives.check_for_rewinding(berlin)
+    lives.settle()
+    lives.mesh.equal("select count(*), sum(id) from visits")
+    lives.mesh.assert_registers_equal()
+
+
+def test_a_snapshot_of_a_running_server_is_found_out_though_its_log_has_grown_before_anybody_asked(
+    lives: Lives, writers: Writers
+) -> None:
+    berlin, hamburg, leipzig = lives.mesh.sites
+    with writers.writing():
+        berlin.beat()
+        saved = snapshot(berlin)
+        writers.wait_for_rows(50)
+        writers.end_at(berlin)
+        since = berlin.beat()
+        for peer in (hamburg, leipzig):
+            eventually(lambda peer=peer: peer.has_beat(berlin, since), f"{peer.name} has what berlin wrote")  # type: ignore[misc]
+        berlin.server.stop(SIGKILL)
+        berlin.server.put_back(saved)
+        berlin.server.start()
+    known = hamburg.admin("select sent_lsn from multiserver.heartbeats where server_number = 1")[0]
+
+    def has_grown() -> bool:
+        berlin.sql("insert into visits (site, words) select 1, repeat('x', 900) from generate_series(1, 500)")
+        return bool(berlin.admin("select pg_current_wal_lsn() > %s::pg_lsn + 1000000", [known])[0])
+
+    eventually(has_grown, "the log is longer than before")
+    assert lives.check_for_rewinding(berlin)
+    lives.settle()
+    lives.mesh.equal("select count(*), sum(id) from visits")
+    lives.mesh.assert_registers_equal()
+
+
+def snapshot(site: Site) -> Path:
+    """Copy a site's data while its server runs, all processes standing still, as a snapshot of its volume would be."""
+    assert site.server.process is not None
+    postmaster = site.server.process.pid
+    os.kill(postmaster, SIGSTOP)
+    children = [int(child) for child in run(["pgrep", "-P", str(postmaster)], capture_output=True).stdout.split()]
+    for child in children:
+        os.kill(child, SIGSTOP)
+    try:
+        return site.server.save("snapshot")
+    finally:
+        for process in (*children, postmaster):
+            os.kill(process, SIGCONT)
+
+
+@pytest.mark.parametrize("how", ["in order", "crash"])
+def test_a_restart_is_no_rewinding(lives: Lives, writers: Writers, how: str) -> None:
+    import signal
+
+    berlin, _, _ = lives.mesh.sites
+    before = incarnation(berlin)
+    with writers.writing():
+        for _ in range(3):
+            berlin.beat()
+            writers.wait_for_rows(20)
+            berlin.server.stop(signal.SIGINT if how == "in order" else signal.SIGQUIT)
+            berlin.server.start()
+            assert not lives.check_for_rewinding(berlin)
+            berlin.beat()
+            assert not lives.check_for_rewinding(berlin)
+    assert incarnation(berlin) == before
+    writers.assert_nothing_lost_or_doubled()
+
+
+def test_a_site_whose_history_broke_stays_closed_until_it_has_all_of_the_peers_it_reaches(lives: Lives) -> None:
+    berlin, hamburg, _ = lives.mesh.sites
+    berlin.admin("select multiserver.renounce(multiserver.incarnation())")
+    hamburg.admin("update multiserver.schema_state set version = version + 1")  # so no pull from there succeeds
+    for _ in range(3):
+        lives.round()
+    assert berlin.admin("select opened_at from multiserver.site_settings") == [None]
+    hamburg.admin("update multiserver.schema_state set version = version - 1")
+    lives.settle()
+    assert berlin.sql("insert into visits (site) values (1) returning site") == [1]
+
+
+def test_a_site_put_back_to_before_what_peers_remember_stays_closed_and_says_the_way_out(lives: Lives) -> None:
+    berlin, hamburg, _ = lives.mesh.sites
+    horizon = hamburg.admin("select multiserver.version_at(multiserver.wall_clock() - 60000000, 0)")[0]
+    berlin.admin("select multiserver.renounce(multiserver.incarnation())")
+    berlin.admin("update multiserver.broken_history set complete_until = %s", [horizon - 1])
+    hamburg.admin("select setval('multiserver.collected_horizon', %s)", [horizon])
+    with pytest.raises(StatementFailed, match="site hamburg has forgotten deletions since then") as failure:
+        lives.settle()
+    assert failure.value.sqlstate == "MS022"
+    assert "filled again from a peer" in str(failure.value.hint)
+    assert berlin.admin("select opened_at from multiserver.site_settings") == [None]
+
+
+def test_a_rewound_site_knows_up_to_where_it_has_everything(lives: Lives) -> None:
+    berlin, _, _ = lives.mesh.sites
+    lives.mesh.drain()
+    berlin.admin("select multiserver.renounce(multiserver.incarnation())")
+    age = "clock_timestamp() - multiserver.version_time(complete_until) < interval '10 minutes'"
+    assert berlin.admin(f"select {age} from multiserver.broken_history") == [True]

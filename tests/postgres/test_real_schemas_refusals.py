@@ -1,0 +1,162 @@
+"""What the engine refuses in the schemas of real applications: each time with the object's name and the way out."""
+
+import psycopg
+import pytest
+
+from tests.postgres.mesh import Mesh, Site
+from tests.postgres.servers import eventually
+
+REASON = "select reason from multiserver.unreplicated_tables where name = %s"
+
+
+def warnings_of(site: Site, statement: str) -> list[str]:
+    """Return what a session is warned of."""
+    heard: list[str] = []
+    with psycopg.connect(site.server.connect("app", "app").info.dsn, autocommit=True) as session:
+        session.add_notice_handler(lambda notice: heard.append(f"{notice.sqlstate}: {notice.message_primary}"))
+        session.execute(statement)
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "reason"),
+    [
+        (
+            "log_x",
+            "(at date not null, nr integer not null, unique (at, nr))",
+            "table public.log_x has no primary key: add one (ALTER TABLE public.log_x ADD PRIMARY KEY (at, nr)), "
+            "or exclude it",
+        ),
+        (
+            "log_serial",
+            "(id serial, code text unique)",
+            "table public.log_serial has no primary key: add one (ALTER TABLE public.log_serial ADD PRIMARY KEY (id)), "
+            "or exclude it",
+        ),
+        (
+            "log_none",
+            "(code text unique)",
+            "table public.log_none has no primary key: add one (ALTER TABLE public.log_none ADD PRIMARY KEY (...)), "
+            "or exclude it",
+        ),
+        (
+            "no_overlap",
+            "(id integer primary key, during int4range, exclude using gist (during with &&))",
+            "EXCLUDE with operator && is not supported: drop constraint no_overlap_during_excl of table "
+            "public.no_overlap or use a trigger, or exclude the table",
+        ),
+        (
+            "late_key",
+            "(id integer primary key deferrable)",
+            "primary key late_key_pkey of table public.late_key is DEFERRABLE: make it NOT DEFERRABLE, "
+            "or exclude the table",
+        ),
+        (
+            "late_rule",
+            "(id integer primary key, n integer unique deferrable initially deferred)",
+            "unique constraint late_rule_n_key of table public.late_rule is DEFERRABLE: make it NOT DEFERRABLE, "
+            "or exclude the table",
+        ),
+    ],
+)
+def test_tables_whose_rows_stay_are_named_with_the_cure(
+    mesh: Mesh, berlin: Site, hamburg: Site, name: str, columns: str, reason: str
+) -> None:
+    assert warnings_of(berlin, f"create table {name} {columns}") == [f"MS010: rows will stay at this site: {reason}"]
+    mesh.drain()
+    assert [site.admin(REASON, [f"public.{name}"]) for site in mesh] == [[reason]] * 3
+    berlin.sql(f"drop table {name}")
+    assert berlin.admin(REASON, [f"public.{name}"]) == []
+
+
+def test_an_unlogged_table(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+    cure = "ALTER TABLE public.quick SET LOGGED"
+    reason = f"table public.quick is UNLOGGED: {cure}, or exclude it"
+    assert warnings_of(berlin, "create unlogged table quick (id integer primary key)") == [
+        f"MS010: rows will stay at this site: {reason}"
+    ]
+    berlin.sql("insert into quick values (1)")
+    berlin.sql(cure)
+    assert mesh.equal("select id from quick") == [1]
+
+
+def test_the_cure_for_a_missing_key_is_a_statement_that_works(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+    berlin.sql("create table by_index (nr integer not null, at date not null)")
+    berlin.sql('create unique index "The Key" on by_index (nr, at)')
+    berlin.sql("insert into by_index values (1, '2026-01-01')")
+    cure = 'ALTER TABLE public.by_index ADD PRIMARY KEY USING INDEX "The Key"'
+    assert berlin.admin(REASON, ["public.by_index"]) == [
+        f"table public.by_index has no primary key: add one ({cure}), or exclude it"
+    ]
+    berlin.sql(cure)
+    mesh.drain()
+    hamburg.sql("insert into by_index values (2, '2026-01-01')")
+    assert mesh.equal("select nr from by_index order by nr") == [1, 2]
+    mesh.assert_registers_equal()
+
+
+def test_a_key_that_is_taken_away_is_refused(berlin: Site) -> None:
+    berlin.sql("create table keyed (id integer primary key)")
+    with pytest.raises(psycopg.DatabaseError, match=r"table public\.keyed has no primary key") as refused:
+        berlin.sql("alter table keyed drop constraint keyed_pkey")
+    assert refused.value.diag.sqlstate == "MS010"
+
+
+def test_columns_that_hold_large_objects_are_told_apart_from_those_that_hold_a_tableoid(
+    mesh: Mesh, berlin: Site, hamburg: Site
+) -> None:
+    berlin.sql("create table storagearea (id integer primary key, content oid)")
+    berlin.sql("create table backend_log (id integer primary key, source_table oid)")
+    berlin.sql("insert into backend_log values (1, 'storagearea'::regclass)")
+    assert berlin.admin(REASON, ["public.backend_log"]) == []
+    berlin.sql("insert into storagearea values (1, lo_from_bytea(0, 'scan'))")
+    expected = (
+        "column storagearea.content (oid) holds large objects; their content is not replicated: use bytea or exclude"
+    )
+    assert berlin.admin(REASON, ["public.storagearea"]) == [expected]
+    assert berlin.admin(REASON, ["public.backend_log"]) == []
+    mesh.drain()
+    berlin.sql("select lo_unlink(content) from storagearea")
+    assert berlin.admin(REASON, ["public.storagearea"]) == []
+
+
+def test_a_sequence_with_too_few_numbers_for_all_sites(berlin: Site) -> None:
+    with pytest.raises(psycopg.DatabaseError) as refused:
+        berlin.sql("create sequence small_s maxvalue 60")
+    assert refused.value.diag.sqlstate == "MS020"
+    assert refused.value.diag.message_primary == (
+        "sequence public.small_s: 64 sites need at least 2 ids each, column is bigint: only 60 left"
+    )
+    assert "numberRanges" in (refused.value.diag.message_hint or "")
+    with pytest.raises(psycopg.DatabaseError, match=r"sequence public\.full_s: .* column is integer: only 20 left"):
+        berlin.sql(
+            "create table fed_by_s (id integer generated by default as identity"
+            " (sequence name full_s minvalue 2147483628 maxvalue 2147483647) primary key)"
+        )
+
+
+def test_a_column_that_is_missing_at_one_site_stops_its_own_rows_only(
+    mesh: Mesh, berlin: Site, hamburg: Site, leipzig: Site
+) -> None:
+    """Somebody has migrated one site by hand, past the engine. Rows wait there, with words; other tables go on."""
+    berlin.sql("create table halved (id integer primary key, y text)")
+    berlin.sql("create table whole (id integer primary key)")
+    mesh.drain()
+    hamburg.admin("set event_triggers = off; alter table halved drop column y")
+    try:
+        berlin.sql("insert into halved values (1, 'kept')")
+        berlin.sql("insert into whole values (1)")
+        eventually(lambda: hamburg.sql("select id from whole") == [1], "other tables go on")
+        waiting = (
+            "select p.reason from multiserver.parked p join multiserver.tables t using (table_id) where t.name = %s"
+        )
+        reasons = hamburg.admin(waiting, ["public.halved"])
+        assert reasons == [
+            "column y is missing at site hamburg: migrated at site berlin only? "
+            "Replication of table public.halved waits; other tables go on"
+        ]
+        assert hamburg.sql("select count(*) from halved") == [0]
+    finally:
+        hamburg.admin("alter table halved add column y text; reset event_triggers")
+        hamburg.admin("update multiserver.parked set next_try = clock_timestamp()")
+    assert mesh.equal("select * from halved") == [(1, "kept")]

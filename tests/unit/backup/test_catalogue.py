@@ -1,0 +1,111 @@
+"""What the repositories list, and what follows from it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from multiserver.api.report import BackupReport
+from multiserver.backup.catalogue import (
+    data_report,
+    files_report,
+    next_type,
+    parse_info,
+    parse_snapshots,
+    with_failure,
+)
+from multiserver.backup.errors import BackupError
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def data_backup(label: str, kind: str, age: timedelta) -> dict[str, Any]:
+    """Give a backup as pgBackRest lists it."""
+    stop = int((NOW - age).timestamp())
+    return {"label": label, "type": kind, "timestamp": {"start": stop - 7, "stop": stop}, "info": {"size": 5000}}
+
+
+def info(*backups: dict[str, Any], code: int = 0, message: str = "ok", repository: str = "ok") -> str:
+    """Give pgBackRest's answer."""
+    repositories = [{"status": {"code": code, "message": repository}}]
+    return json.dumps([{"backup": backups, "status": {"code": code, "message": message}, "repo": repositories}])
+
+
+def test_the_newest_backup_of_the_data_is_reported() -> None:
+    older, newer = data_backup("1F", "full", timedelta(days=2)), data_backup("1F_2I", "incr", timedelta(hours=3))
+    assert data_report(parse_info(info(newer, older))) == BackupReport(
+        last_success=NOW - timedelta(hours=3),
+        last_label="1F_2I",
+        last_size_bytes=5000,
+        last_duration_seconds=7,
+        count=2,
+    )
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_repository_without_backups_is_no_fault(code: int) -> None:
+    assert data_report(parse_info(info(code=code, message="no valid backups"))) == BackupReport()
+
+
+def test_a_repository_that_cannot_be_read_is_a_fault_in_one_line() -> None:
+    report = data_report(parse_info(info(code=99, message="other", repository="[PathOpenError] no such:\nHINT: \x10")))
+    assert report == BackupReport(message="[PathOpenError] no such")
+
+
+def test_wrong_checksums_of_pages_are_told() -> None:
+    backup = {**data_backup("1F", "full", timedelta(0)), "error": True}
+    assert "wrong checksums" in data_report(parse_info(info(backup))).message
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "no json"])
+def test_an_answer_that_is_not_understood_is_told(text: str) -> None:
+    with pytest.raises(BackupError, match="is not understood"):
+        parse_info(text)
+    if text != "[]":
+        with pytest.raises(BackupError, match="is not understood"):
+            parse_snapshots(text)
+
+
+@pytest.mark.parametrize(
+    ("backups", "kind"),
+    [
+        ((), "full"),
+        ((data_backup("1F", "full", timedelta(days=6)),), "incr"),
+        ((data_backup("1F", "full", timedelta(days=6, hours=23)),), "full"),
+        ((data_backup("1F", "full", timedelta(days=8)), data_backup("1F_2I", "incr", timedelta(days=1))), "full"),
+        ((data_backup("1F", "full", timedelta(days=8)), data_backup("2F", "full", timedelta(days=1))), "incr"),
+    ],
+)
+def test_a_full_backup_is_made_weekly(backups: tuple[dict[str, Any], ...], kind: str) -> None:
+    assert next_type(parse_info(info(*backups)), NOW) == kind
+
+
+def test_the_newest_snapshot_of_the_files_is_reported() -> None:
+    summary = {
+        "backup_start": "2026-01-05T10:59:58Z",
+        "backup_end": "2026-01-05T11:00:00.5Z",
+        "total_bytes_processed": 42,
+    }
+    snapshots = [
+        {"short_id": "new", "time": "2026-01-05T10:59:58Z", "summary": summary},
+        {"short_id": "old", "time": "2026-01-04T10:59:58Z"},
+    ]
+    assert files_report(parse_snapshots(json.dumps(snapshots))) == BackupReport(
+        last_success=datetime(2026, 1, 5, 11, 0, 0, 500000, tzinfo=UTC),
+        last_label="new",
+        last_size_bytes=42,
+        last_duration_seconds=2.5,
+        count=2,
+    )
+
+
+def test_no_snapshot_is_no_fault() -> None:
+    assert files_report(parse_snapshots("[]")) == BackupReport()
+
+
+def test_a_failure_counts_until_the_next_success() -> None:
+    before = BackupReport(last_success=NOW - timedelta(hours=5))
+    failed = with_failure(before, NOW, "the volume is full")
+    assert (failed.last_failure, failed.message) == (NOW, "the volume is full")
+    assert with_failure(before, NOW - timedelta(hours=6), "long past") == before

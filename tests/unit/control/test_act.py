@@ -1,0 +1,82 @@
+"""Doing the plan: what one peer or one site lacks holds up no other."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from multiserver.control import act
+from multiserver.control.act import Actor
+from multiserver.control.plan import Plan
+from multiserver.control.plan import actions as do
+from multiserver.kube.errors import RefusedError
+from multiserver.replication.links import NotReady
+from tests.clusters import a_cluster
+
+
+class Acting(Actor):
+    """An actor whose actions do what the test says."""
+
+    def __init__(self, outcomes: dict[str, Any]) -> None:
+        super().__init__(None, a_cluster("berlin", "hamburg", "leipzig"), None, None)  # type: ignore[arg-type]
+        self.outcomes = outcomes
+        self.tried: list[str] = []
+
+    async def _do(self, action: do.Action) -> bool:
+        self.tried.append(action.words)
+        match self.outcomes.get(action.words):
+            case Exception() as error:
+                raise error
+            case float() as seconds:
+                await asyncio.sleep(seconds)
+        return True
+
+
+async def test_a_peer_that_is_away_keeps_a_site_from_no_other_peer():
+    actor = Acting({"subscribe berlin to hamburg": NotReady("hamburg is cut off")})
+
+    done = await actor.run(
+        Plan(sites={"berlin": (do.Subscribe("berlin", "hamburg"), do.Subscribe("berlin", "leipzig"))})
+    )
+
+    assert actor.tried == ["subscribe berlin to hamburg", "subscribe berlin to leipzig"]
+    assert done.waiting == ("subscribe berlin to hamburg: hamburg is cut off",)
+
+
+async def test_a_site_does_not_open_while_its_slots_wait():
+    actor = Acting({"make the slot for hamburg at berlin": NotReady("no")})
+
+    await actor.run(Plan(sites={"berlin": (do.MakeSlot("berlin", "hamburg"), do.OpenSite("berlin"))}))
+
+    assert actor.tried == ["make the slot for hamburg at berlin"]
+
+
+async def test_a_site_whose_actions_never_end_lets_the_round_end_and_tell_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(act, "SITE_SECONDS_MAX", 0.05)
+    actor = Acting({"open berlin for the application": 3600.0})
+
+    done = await actor.run(Plan(sites={"berlin": (do.OpenSite("berlin"),), "hamburg": (do.OpenSite("hamburg"),)}))
+
+    assert "open hamburg for the application" in actor.tried
+    assert [(failure.site, failure.refused) for failure in done.failures] == [("berlin", False)]
+
+
+async def test_a_volume_that_cannot_grow_keeps_its_site_from_nothing_else():
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "lab-berlin-data"}}
+    actor = Acting({"apply PersistentVolumeClaim lab-berlin-data": RefusedError("only dynamically provisioned")})
+
+    done = await actor.run(Plan(sites={"berlin": (do.Apply(claim, live=claim), do.Subscribe("berlin", "hamburg"))}))
+
+    assert actor.tried[-1] == "subscribe berlin to hamburg"
+    assert [(failure.action, failure.refused) for failure in done.failures] == [
+        ("apply PersistentVolumeClaim lab-berlin-data", True)
+    ]
+
+
+async def test_a_volume_that_cannot_be_made_keeps_its_pod_from_being_made():
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "lab-berlin-data"}}
+    actor = Acting({"apply PersistentVolumeClaim lab-berlin-data": RefusedError("quota")})
+
+    await actor.run(Plan(sites={"berlin": (do.Apply(claim), do.Subscribe("berlin", "hamburg"))}))
+
+    assert actor.tried == ["apply PersistentVolumeClaim lab-berlin-data"]

@@ -1,0 +1,85 @@
+"""Looking at a cluster whose children were meddled with goes on: only a look that ends can lead to their repair."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiserver.api.names import Names
+from multiserver.control.credentials import Credentials
+from multiserver.control.observe import Observer
+from multiserver.control.sites import AgentUnavailableError, Sites
+from multiserver.kube.errors import UnreachableError
+from multiserver.postgres.connect import Certificate
+from tests.unit.control.test_plan import settled
+from tests.unit.control.world import SITE_IMAGE, World
+
+KEY = ("clinic", "lab")
+
+
+class KubernetesOf:
+    """The API server of a simulated world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def find(self, _kind: str, namespace: str, name: str) -> dict[str, Any]:
+        cluster = self.world.cluster
+        metadata = {"name": name, "namespace": namespace, "uid": cluster.uid, "generation": 1}
+        return {"metadata": metadata, "spec": cluster.spec.model_dump(by_alias=True, exclude_none=True)}
+
+    async def list_owned(self, _namespace: str, _cluster: str) -> list[dict[str, Any]]:
+        return [item for (kind, _), item in self.world.objects.items() if kind != "Pod"]
+
+    async def list_warnings(self, _namespace: str) -> list[dict[str, Any]]:
+        return []
+
+
+@pytest.fixture
+def credentials() -> Iterator[Credentials]:
+    made = Credentials()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "key"),
+    [("ConfigMap", "lab-berlin", "ca.crt"), ("Secret", "lab-operator-identity", "tls.key")],
+)
+async def test_a_key_that_was_taken_out_of_a_child_ends_no_look(credentials, kind, name, key):
+    world = settled("berlin")
+    del world.objects[kind, name]["data"][key]
+
+    seen = await Observer(KubernetesOf(world), credentials, SITE_IMAGE, "multiserver-system").observe(KEY, changed=True)
+
+    assert seen is not None
+    assert seen.sites is None
+
+
+async def test_a_certificate_that_is_none_makes_the_agent_unavailable_and_ends_no_round(tmp_path: Path):
+    for name in ("tls.crt", "tls.key", "ca.crt"):
+        (tmp_path / name).write_text("no certificate")
+    certificate = Certificate(tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "ca.crt")
+
+    with pytest.raises(AgentUnavailableError, match="lab-berlin"):
+        await Sites(Names("lab", "clinic"), "app", certificate).report("berlin")
+
+
+async def test_a_change_that_was_seen_while_the_list_failed_is_not_forgotten(credentials, monkeypatch):
+    kubernetes = KubernetesOf(settled())
+    observer = Observer(kubernetes, credentials, SITE_IMAGE, "multiserver-system")
+    del kubernetes.world.objects["Secret", "lab-operator-identity"]
+    await observer.observe(KEY, changed=True)
+    kubernetes.world.objects["Service", "lab-bonn"] = {"kind": "Service", "metadata": {"name": "lab-bonn"}}
+    with monkeypatch.context() as away, pytest.raises(UnreachableError):
+        away.setattr(kubernetes, "list_owned", no_answer)
+        await observer.observe(KEY, changed=True)
+
+    seen = await observer.observe(KEY, changed=False)
+
+    assert seen.snapshot.get("Service", "lab-bonn") is not None
+
+
+async def no_answer(_namespace: str, _cluster: str) -> list[dict[str, Any]]:
+    raise UnreachableError("cannot list Secrets: no answer")

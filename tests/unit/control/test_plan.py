@@ -1,0 +1,317 @@
+"""The plan in a simulated world: however it is disturbed, it ends where an undisturbed run ends."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multiserver.api.names import SERVER_NUMBER_ANNOTATION
+from multiserver.control.plan import actions as do
+from multiserver.control.plan import plan
+from multiserver.resources.secrets import encoded
+from tests.clusters import a_cluster
+from tests.unit.control.world import SITE_IMAGE, World, essence
+
+THREE = ("berlin", "hamburg", "leipzig")
+
+
+def settled(*sites: str, **spec) -> World:
+    world = World(a_cluster(*(sites or THREE), **spec))
+    world.settle()
+    world.told()
+    return world
+
+
+def change(world: World, **changes) -> None:
+    """Edit the resource."""
+    spec = world.cluster.spec.model_dump(by_alias=True, exclude_none=True) | changes
+    edited = a_cluster(*THREE, **{name: value for name, value in spec.items() if value is not None})
+    world.cluster = edited.model_copy(update={"generation": world.cluster.generation + 1})
+
+
+UNDISTURBED = essence(settled())
+
+
+def test_three_sites_end_open_and_linked_both_ways():
+    world = settled()
+
+    for database in world.volumes.values():
+        assert database.opened
+        assert len(database.slots) == len(database.subscriptions) == 2
+    assert plan(world.snapshot()).actions == ()
+
+
+def test_one_site_is_a_whole_cluster():
+    world = settled("berlin")
+
+    assert world.volumes["berlin"].opened
+    assert world.volumes["berlin"].slots == {}
+
+
+def test_sites_without_a_number_get_the_least_free_ones_in_order():
+    world = settled()
+
+    assert [database.number for database in world.volumes.values()] == [1, 2, 3]
+
+
+DISTURBANCES = st.lists(
+    st.one_of(
+        st.tuples(st.just("do only so many actions"), st.integers(0, 12)),
+        st.tuples(st.just("pod dies"), st.sampled_from(THREE)),
+        st.tuples(st.just("site is cut off"), st.sampled_from(THREE)),
+        st.tuples(st.just("site is back"), st.sampled_from(THREE)),
+        st.tuples(st.just("child is deleted"), st.integers(0, 50)),
+        st.tuples(st.just("status is lost"), st.none()),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(DISTURBANCES)
+def test_whatever_interrupts_it_the_end_is_the_same(disturbances):
+    world = World(a_cluster(*THREE))
+
+    for kind, detail in disturbances:
+        disturb(world, kind, detail)
+    world.cut.clear()
+    world.settle()
+
+    assert essence(world) == UNDISTURBED
+
+
+def disturb(world: World, kind: str, detail) -> None:
+    match kind:
+        case "do only so many actions":
+            world.round(actions_done=detail)
+        case "pod dies":
+            world.objects.pop(("Pod", world.names.pod(detail)), None)
+        case "site is cut off":
+            world.cut.add(detail)
+        case "site is back":
+            world.cut.discard(detail)
+        case "child is deleted":
+            children = [key for key in world.objects if key[0] not in ("PersistentVolumeClaim", "Secret")]
+            if children:
+                world.objects.pop(sorted(children)[detail % len(children)])
+        case "status is lost":
+            world.told()
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(0, 3), max_size=30))
+def test_a_change_of_resources_restarts_one_site_at_a_time_however_it_is_interrupted(steps):
+    world = settled()
+    before = {name: item["metadata"]["uid"] for (kind, name), item in world.objects.items() if kind == "Pod"}
+    change(world, database={"resources": {"requests": {"cpu": "200m"}}})
+
+    for actions_done in steps:
+        world.round(actions_done=actions_done)
+    world.settle()
+
+    after = {name: item["metadata"]["uid"] for (kind, name), item in world.objects.items() if kind == "Pod"}
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_no_site_restarts_while_another_one_is_away():
+    world = settled()
+    world.unready.add("hamburg")
+    change(world, database={"resources": {"requests": {"cpu": "200m"}}})
+
+    for _ in range(5):
+        world.round()
+
+    planned = plan(world.snapshot())
+    restarted = planned.sites
+    assert not any(isinstance(action, do.RestartPod) for action in (*restarted["berlin"], *restarted["leipzig"]))
+    assert "restart site berlin: once all other sites serve" in planned.put_off
+
+
+def test_a_change_that_kubernetes_has_not_dealt_with_is_not_told_as_done():
+    world = settled()
+    assert plan(world.snapshot()).put_off == ()
+    world.objects["StatefulSet", "lab-berlin"]["status"]["observedGeneration"] -= 1
+
+    assert plan(world.snapshot()).put_off == ("site berlin: Kubernetes has not dealt with its changed StatefulSet yet",)
+
+
+def test_a_broken_site_gets_its_new_image_at_once():
+    world = settled()
+    world.unready |= {"hamburg", "leipzig"}
+    change(world, image="registry.example/site:repaired")
+    world.do(next(a for a in plan(world.snapshot()).sites["hamburg"] if a.words == "apply StatefulSet lab-hamburg"))
+    world.controllers()
+
+    assert do.RestartPod in [type(action) for action in plan(world.snapshot()).sites["hamburg"]]
+
+
+def test_a_declared_image_that_is_taken_back_gives_the_site_its_first_one_again():
+    world = settled()
+    change(world, image="registry.example/site:broken")
+    world.settle()
+    change(world, image=None)
+    world.settle()
+
+    pod = world.objects["Pod", "lab-berlin-0"]
+    assert {container["image"] for container in pod["spec"]["containers"]} == {SITE_IMAGE}
+
+
+def test_declared_ranges_are_told_before_the_application_may_write():
+    ranges = {"berlin": {"from": 1, "to": 9}, "hamburg": {"from": 10, "to": 19}}
+    world = settled(numberRanges=[{"sequence": "public.patient_number", "ranges": ranges}])
+
+    assert world.volumes["hamburg"].ranges == {"public.patient_number": (10, 19)}
+    assert world.volumes["leipzig"].ranges == {}
+
+
+def test_an_upgrade_of_the_operator_leaves_the_images_of_running_sites_alone():
+    world = settled()
+
+    snapshot = world.snapshot()
+    newer = type(snapshot)(**{**snapshot.__dict__, "site_image": "registry.example/site:2"})
+
+    assert plan(newer).actions == ()
+
+
+def test_an_empty_database_in_place_of_a_sites_own_is_held_back_and_never_opened():
+    world = settled()
+    world.replace_volume("hamburg")
+
+    planned = plan(world.snapshot())
+
+    assert "hamburg has a new, empty database" in planned.databases["hamburg"].held_back
+    assert "empty it, and it is filled again from berlin" in planned.databases["hamburg"].held_back
+    assert planned.actions == ()
+
+
+def test_an_empty_database_is_noticed_from_the_peers_even_if_the_status_is_lost():
+    world = settled()
+    world.status = type(world.status)()
+    world.replace_volume("hamburg")
+
+    assert "new, empty database" in plan(world.snapshot()).databases["hamburg"].held_back
+
+
+def test_a_site_that_is_alone_is_never_opened_with_an_empty_database_in_place_of_its_own():
+    world = settled("berlin")
+    world.replace_volume("berlin")
+
+    assert "restore it from the site's backups" in plan(world.snapshot()).databases["berlin"].held_back
+
+
+def test_a_subscription_that_was_dropped_is_made_again():
+    world = settled()
+    del world.volumes["berlin"].links[3]
+
+    assert [action.words for action in plan(world.snapshot()).actions] == ["subscribe berlin to leipzig"]
+
+
+def test_what_is_no_longer_declared_is_deleted_but_volumes_and_keys_stay():
+    world = settled()
+    stray = {"apiVersion": "v1", "metadata": {"name": "lab-bonn", "uid": "x", "labels": world.names.labels("bonn")}}
+    for kind in ("Service", "Secret", "PersistentVolumeClaim"):
+        world.objects[kind, "lab-bonn"] = {**stray, "kind": kind}
+
+    assert [action.words for action in plan(world.snapshot()).actions] == ["delete Service lab-bonn"]
+
+
+def test_a_declared_number_that_contradicts_the_kept_keys_stops_the_plan_with_the_way_out():
+    world = settled()
+    world.cluster = a_cluster(sites=[{"name": "berlin", "serverNumber": 7}, {"name": "hamburg"}, {"name": "leipzig"}])
+
+    planned = plan(world.snapshot())
+
+    assert planned.actions == ()
+    assert "site berlin has server number 1 for good" in planned.conflict
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+def test_volumes_and_keys_belong_to_the_resource_only_if_deletion_is_wanted(policy):
+    world = settled(deletionPolicy=policy)
+
+    kept = [item for (kind, _), item in world.objects.items() if kind in ("PersistentVolumeClaim", "Secret")]
+    assert kept
+    assert all(("ownerReferences" in item["metadata"]) == (policy == "Delete") for item in kept)
+
+
+def test_a_warning_about_nothing_in_particular_is_no_stumbling_block():
+    nameless = {"metadata": {}, "involvedObject": {"kind": "Node"}, "reason": "Odd", "message": "odd"}
+
+    assert plan(replace(settled().snapshot(), warnings=(nameless,))).actions == ()
+
+
+def test_a_lost_passphrase_is_not_made_anew_while_there_are_backups_that_only_it_can_read():
+    world = settled()
+    del world.objects["Secret", "lab-backup"]
+
+    planned = plan(world.snapshot())
+
+    assert planned.actions == ()
+    assert "Secret lab-backup is gone" in planned.conflict
+    assert "lab-berlin-repository" in planned.conflict
+
+
+def test_a_lost_passphrase_is_made_anew_where_no_repository_is_left():
+    world = settled()
+    del world.objects["Secret", "lab-backup"]
+    for site in THREE:
+        world.objects["PersistentVolumeClaim", f"lab-{site}-repository"]["metadata"]["deletionTimestamp"] = "now"
+
+    assert [action.words for action in plan(world.snapshot()).actions] == ["make the passphrase of the backups"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "part"),
+    [("lab-berlin-identity", "syncthing.crt"), ("lab-operator-identity", "tls.key"), ("lab-app", "username")],
+)
+def test_a_secret_that_lost_a_part_stops_the_plan_with_the_way_out(secret, part):
+    world = settled()
+    del world.objects["Secret", secret]["data"][part]
+
+    assert f"Secret {secret} has no {part}: restore it" in plan(world.snapshot()).conflict
+
+
+def test_a_certificate_that_is_none_stops_the_plan_with_the_way_out():
+    world = settled()
+    world.objects["Secret", "lab-berlin-identity"]["data"] |= encoded({"syncthing.crt": "garbage"})
+
+    assert "syncthing.crt in Secret lab-berlin-identity is no certificate" in plan(world.snapshot()).conflict
+
+
+def test_a_server_number_that_is_none_stops_the_plan_with_the_way_out():
+    world = settled()
+    world.objects["Secret", "lab-berlin-identity"]["metadata"]["annotations"][SERVER_NUMBER_ANNOTATION] = "one"
+
+    assert "Secret lab-berlin-identity does not say whose server number" in plan(world.snapshot()).conflict
+
+
+def test_an_object_that_only_bears_the_clusters_label_is_not_deleted():
+    world = settled()
+    metadata = {"name": "booking", "uid": "x", "labels": {"multiserver.dev/cluster": "lab"}}
+    world.objects["Service", "booking"] = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+
+    assert plan(world.snapshot()).actions == ()
+
+
+def test_a_site_whose_volume_somebody_deleted_is_not_restarted_since_that_would_lose_it():
+    world = settled()
+    world.objects["PersistentVolumeClaim", "lab-berlin-data"]["metadata"]["deletionTimestamp"] = "now"
+    change(world, database={"resources": {"requests": {"cpu": "200m"}}})
+
+    for _ in range(3):
+        world.round()
+
+    planned = plan(world.snapshot())
+    assert not [action for action in planned.sites["berlin"] if isinstance(action, do.RestartPod)]
+    assert "volume lab-berlin-data was deleted" in planned.serving["berlin"].message
+
+
+def test_an_open_site_subscribes_before_it_is_told_ranges_that_it_may_refuse():
+    world = settled()
+    del world.volumes["berlin"].links[3]
+    change(world, numberRanges=[{"sequence": "public.invoice", "ranges": {"berlin": {"from": 1, "to": 9}}}])
+
+    words = [action.words for action in plan(world.snapshot()).sites["berlin"]]
+
+    assert words == ["subscribe berlin to leipzig", "set the number ranges of berlin"]

@@ -1,0 +1,84 @@
+"""What Kubernetes says of a pod becomes a plain sentence."""
+
+from multiserver.health.pods import explain
+
+BOUND = {"metadata": {"name": "lab-berlin-data"}, "status": {"phase": "Bound"}}
+UNBOUND = {"metadata": {"name": "lab-berlin-data"}, "status": {"phase": "Pending"}}
+
+
+def a_pod(*, conditions=(), containers=(), deleted=False):
+    metadata = {"name": "lab-berlin-0", **({"deletionTimestamp": "2026-03-01T12:00:00Z"} if deleted else {})}
+    return {"metadata": metadata, "status": {"conditions": list(conditions), "containerStatuses": list(containers)}}
+
+
+def a_warning(reason, message, moment="2026-03-01T12:00:00Z"):
+    return {"metadata": {}, "reason": reason, "message": message, "lastTimestamp": moment}
+
+
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+
+
+def test_a_ready_pod_serves():
+    assert explain(a_pod(conditions=[{"type": "Ready", "status": "True"}]), [BOUND], []).state == "Ready"
+
+
+def test_a_missing_storage_class_is_named():
+    warning = a_warning("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found')
+
+    judged = explain(a_pod(conditions=[UNSCHEDULED]), [UNBOUND], [warning])
+
+    assert judged.state == "NotReady"
+    assert judged.message.startswith("volume lab-berlin-data cannot be provided")
+    assert '"fast" not found' in judged.message
+
+
+def test_a_pod_that_no_node_takes_tells_why():
+    judged = explain(a_pod(conditions=[UNSCHEDULED]), [BOUND], [])
+
+    assert (judged.state, judged.message) == ("NotReady", "no node takes its pod: 0/3 nodes are available")
+
+
+def test_an_image_that_cannot_be_pulled_tells_what_to_check():
+    container = {"name": "postgres", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
+
+    judged = explain(a_pod(containers=[container]), [BOUND], [])
+
+    assert judged.state == "NotReady"
+    assert "check spec.image" in judged.message
+
+
+def test_a_container_that_stops_again_and_again_speaks_with_its_last_words():
+    container = {
+        "name": "postgres",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 1, "message": "FATAL: no space left on device"}},
+    }
+
+    assert "no space left on device" in explain(a_pod(containers=[container]), [BOUND], []).message
+
+
+def test_a_pod_on_its_way_is_starting():
+    assert explain(None, [], []).state == "Starting"
+    assert explain(a_pod(deleted=True), [BOUND], []).message == "its pod is being stopped"
+    waiting = explain(a_pod(containers=[{"name": "agent", "ready": False, "state": {}}]), [BOUND], [])
+    assert (waiting.state, waiting.message) == ("Starting", "waiting for agent")
+
+
+def test_a_volume_that_is_being_filled_tells_since_when_and_where_to_see_how_far():
+    pod = a_pod(containers=[{"name": "agent", "ready": False, "state": {"waiting": {"reason": "PodInitializing"}}}])
+    preparing = {"name": "prepare", "state": {"running": {"startedAt": "2026-03-01T12:00:00Z"}}}
+    pod["status"]["initContainerStatuses"] = [preparing]
+
+    judged = explain(pod, [BOUND], [])
+
+    assert judged.state == "Starting"
+    assert judged.message.startswith("its volumes are being prepared since 2026-03-01T12:00:00Z")
+    assert "kubectl logs lab-berlin-0 --container prepare" in judged.message
+
+
+def test_the_newest_warning_speaks():
+    warnings = [a_warning("Old", "first", "2026-03-01T11:00:00Z"), a_warning("FailedCreate", "exceeded quota")]
+
+    judged = explain(None, [], warnings)
+
+    assert (judged.state, judged.message) == ("NotReady", "FailedCreate: exceeded quota")

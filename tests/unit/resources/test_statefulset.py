@@ -1,0 +1,72 @@
+from typing import Any
+
+from multiserver.resources.statefulset import stateful_set
+from tests.clusters import a_blueprint, a_cluster
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    template: dict[str, Any] = stateful_set(a_blueprint(a_cluster(**spec)), "berlin")["spec"]["template"]
+    return template
+
+
+def container(name: str, **spec: Any) -> dict[str, Any]:
+    every = pod(**spec)["spec"]
+    return next(item for item in every["initContainers"] + every["containers"] if item["name"] == name)
+
+
+def test_the_stateful_set_is_as_it_was(snapshot):
+    assert stateful_set(a_blueprint(), "berlin") == snapshot
+
+
+def test_a_changed_template_restarts_nothing_by_itself():
+    assert stateful_set(a_blueprint(), "berlin")["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+
+def test_every_container_keeps_to_restricted_pod_security():
+    spec = pod()["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for item in spec["initContainers"] + spec["containers"]:
+        assert item["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_no_probe_ends_a_database_that_recovers_from_a_crash():
+    assert "livenessProbe" not in container("postgres")
+    assert "startupProbe" not in container("postgres")
+
+
+def test_postgres_stops_fast_and_clean_within_the_time_that_a_pod_is_given():
+    stop = container("postgres")["lifecycle"]["preStop"]["exec"]["command"]
+    assert stop[:3] == ["pg_ctl", "stop", "--mode=fast"]
+    assert stop[-1] == "--timeout=280"
+    assert pod()["spec"]["terminationGracePeriodSeconds"] == 300
+
+
+def test_syncthing_sees_neither_the_database_nor_its_keys():
+    mounts = {mount["name"] for mount in container("syncthing")["volumeMounts"]}
+    assert mounts == {"files", "run", "tmp"}
+
+
+def test_resources_of_the_resource_are_those_of_the_containers():
+    wanted = {"requests": {"cpu": "0.5", "memory": "1024Mi"}, "limits": {"memory": "2Gi"}}
+    stored = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    assert container("postgres", database={"resources": wanted})["resources"] == stored
+    assert container("syncthing", files={"resources": wanted})["resources"] == stored
+
+
+def test_placement_is_the_sites_own():
+    placement = {"nodeSelector": {"room": "cellar"}, "tolerations": [{"key": "dust", "operator": "Exists"}]}
+    spec = pod(sites=[{"name": "berlin", "placement": placement}])["spec"]
+    assert spec["nodeSelector"] == {"room": "cellar"}
+    assert spec["tolerations"] == [{"key": "dust", "operator": "Exists"}]
+
+
+def test_only_what_needs_a_restart_changes_the_pod():
+    assert pod(sites=[{"name": "berlin"}, {"name": "leipzig"}]) == pod()
+    assert pod(database={"parameters": {"work_mem": "64MB"}}) == pod()
+    assert pod(files={"folders": [{"name": "scans"}]}) == pod()
+    assert pod(database={"parameters": {"max_connections": "300"}}) != pod()
