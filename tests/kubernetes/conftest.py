@@ -1,7 +1,6 @@
 """A real API server for these tests: the one of KUBECONFIG_TEST, else a local cluster of their own; no other."""
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -21,8 +20,17 @@ LOCAL_CLUSTER = "api"
 
 
 def local_cluster(*arguments: str) -> str:
-    command = [sys.executable, str(CHECKOUT / "hack" / "local-cluster"), *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command_line(*arguments), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def is_up() -> bool:
+    """Whether the cluster runs; one that is not there, or that somebody killed, does not."""
+    command = command_line("status", "--cluster", LOCAL_CLUSTER)
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def command_line(*arguments: str) -> list[str]:
+    return [sys.executable, str(CHECKOUT / "hack" / "local-cluster"), *arguments]
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +40,12 @@ def kubeconfig() -> Iterator[Path]:
         asyncio.run(install_definition(Path(given)))
         yield Path(given)
         return
-    was_there = LOCAL_CLUSTER in {
-        item["name"] for item in json.loads(local_cluster("status", "-o", "json"))["clusters"]
-    }
+    was_up = is_up()
     local_cluster("up", LOCAL_CLUSTER)
     made = Path(local_cluster("kubeconfig", LOCAL_CLUSTER).strip())
     asyncio.run(install_definition(made))
     yield made
-    if not was_there:
+    if not was_up:
         local_cluster("down", LOCAL_CLUSTER)
 
 
