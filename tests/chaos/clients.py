@@ -130,6 +130,9 @@ class Client(threading.Thread):
                     self._run_part(part, told, below_savepoint=len(transaction.parts) > 1)
                 if transaction.abandoned:
                     raise psycopg.Rollback(whole)
+            if self._connection.broken:
+                # The last part was refused, and the server died while it was undone: psycopg leaves without a word.
+                raise psycopg.OperationalError("the connection broke before anything was committed")
         except REFUSALS:
             self.ledger.refused += 1
         except psycopg.errors.QueryCanceled:

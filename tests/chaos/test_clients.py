@@ -1,0 +1,47 @@
+"""A client of a history counts as acknowledged only what the server has acknowledged."""
+
+from pathlib import Path
+from signal import SIGQUIT
+
+import psycopg
+
+from tests.chaos.arena import arena
+from tests.chaos.clients import Client, Ledger, Progress
+from tests.chaos.history import Stage
+from tests.chaos.workload import Part, Statement, Transaction
+from tests.postgres.mesh import DATABASE, OWNER
+
+WRITTEN = Statement("insert into items values (2, %(note)s)", {"note": "<token>"}, "<token>")
+REFUSED = Statement("insert into items values (1, 'twice')", {})
+
+
+class ClientOfADyingServer(Client):
+    """Its server dies as soon as it has refused a statement."""
+
+    def _execute(self, statement: Statement, told: Ledger) -> None:
+        try:
+            super()._execute(statement, told)
+        except psycopg.errors.UniqueViolation:
+            self._site.server.stop(SIGQUIT)
+            raise
+
+
+def test_a_transaction_is_unknown_if_its_server_dies_while_the_last_part_is_undone(
+    stage: Stage, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    with arena(stage.rootfs, stage.template, tmp_path, 1) as place:
+        site = place.site(1)
+        site.server.sql(f"create role {OWNER} login", database="postgres")
+        site.server.sql(f"create database {DATABASE} owner {OWNER}", database="postgres")
+        site.sql("create table items (id integer primary key, note text)")
+        site.sql("insert into items values (1, 'once')")
+        client = ClientOfADyingServer(site, [Transaction((Part((WRITTEN,)), Part((REFUSED,))))], Progress(1, 1))
+
+        client.run()
+
+        site.server.start()
+        assert site.sql("select note from items") == ["once"]
+    assert client.error is None
+    assert (client.ledger.acknowledged, client.ledger.unknown) == (0, 1)
+    assert not client.ledger.rows_by_token
