@@ -44,7 +44,7 @@ test-unit: setup ## Pure logic, the chart, the documentation: no server.
 .PHONY: test-postgres
 test-postgres: setup ## Real PostgreSQL, Syncthing, pgBackRest, restic, and the agent beside them; needs root. PG_MAJOR=19 to try.
 	@echo "== postgres, files, backup, agent"
-	@$(PYTEST) -n 4 --dist loadfile tests/postgres tests/chaos tests/files tests/backup tests/prepare tests/agent
+	@$(PYTEST) -n 4 --dist loadfile tests/postgres tests/chaos tests/files tests/backup tests/prepare tests/stop tests/agent
 
 .PHONY: test-kubernetes
 test-kubernetes: setup ## A real API server; needs root.

@@ -9,6 +9,7 @@ COMMANDS = {
     "backup": "multiserver.backup.command:backup",
     "operator": "multiserver.control.command:operator",
     "prepare": "multiserver.prepare.command:prepare",
+    "stop": "multiserver.stop.command:stop",
     "verify": "multiserver.agent.verify_command:verify",
 }
 """Each command and where its room keeps it."""

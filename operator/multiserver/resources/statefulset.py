@@ -96,8 +96,8 @@ def _postgres(blueprint: Blueprint, site: str) -> Object:
     """
     command = ["postgres", "-D", str(paths.PGDATA), "-c", f"config_file={paths.POSTGRES_CONFIG}"]
     mounts = ["config", "identity", "data", "repository", "run", "tmp", "shm"]
-    # A plain SIGTERM would wait until the last client has left.
-    stop = ["pg_ctl", "stop", "--mode=fast", f"--pgdata={paths.PGDATA}", f"--timeout={_PG_STOP_SECONDS}"]
+    # A plain SIGTERM would wait until the last client has left, and then for the slowest peer.
+    stop = ["multiserver", "stop", f"--timeout={_PG_STOP_SECONDS}"]
     return container(
         blueprint,
         site,

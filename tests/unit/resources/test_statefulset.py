@@ -39,10 +39,9 @@ def test_no_probe_ends_a_database_that_recovers_from_a_crash():
     assert "startupProbe" not in container("postgres")
 
 
-def test_postgres_stops_fast_and_clean_within_the_time_that_a_pod_is_given():
+def test_postgres_stops_within_the_time_that_a_pod_is_given():
     stop = container("postgres")["lifecycle"]["preStop"]["exec"]["command"]
-    assert stop[:3] == ["pg_ctl", "stop", "--mode=fast"]
-    assert stop[-1] == "--timeout=280"
+    assert stop == ["multiserver", "stop", "--timeout=280"]
     assert pod()["spec"]["terminationGracePeriodSeconds"] == 300
 
 
