@@ -1,5 +1,6 @@
 """The operator as it runs in the cluster: stopped for good, started, asked for its log."""
 
+import json
 from dataclasses import dataclass
 
 from hack.demo.kubernetes import Kubernetes
@@ -35,8 +36,9 @@ class Operator:
         """Start it, and wait until it leads."""
         self.kubectl("scale", f"deployment/{RELEASE}", "--replicas=1")
         self.kubectl("rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")
-        pods = self.kubectl("get", "pod", "-l", SELECTOR, "-o", "jsonpath={.items[*].metadata.name}")
-        self.await_leader(*pods.split())
+        pods = json.loads(self.kubectl("get", "pod", "-l", SELECTOR, "-o", "json"))["items"]
+        # One of an earlier image may lead for a moment yet, on its way out.
+        self.await_leader(*(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]))
 
     def take_lease(self) -> None:
         """Take its Lease away: a successor would wait until it runs out, which only makes tests longer."""
