@@ -52,6 +52,11 @@ class SitePaths:
         return self.at(paths.PGDATA)
 
     @property
+    def rewound(self) -> Path:
+        """File that tells `prepare` that the database was put back in time."""
+        return self.at(paths.REWOUND)
+
+    @property
     def files(self) -> Path:
         """The volume of the files."""
         return self.at(paths.FILES)

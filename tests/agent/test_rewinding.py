@@ -66,6 +66,7 @@ async def test_a_rewound_site_is_closed_before_it_is_ready(mesh: Mesh) -> None:
         assert not is_open
         assert berlin.sql("select rolcanlogin from pg_roles where rolname = 'app'") == [(False,)]
         assert berlin.sql("select how from multiserver.broken_history") == [("rewound",)]
+        assert berlin.tree.paths.rewound.exists()
 
 
 async def test_a_site_that_nobody_answers_is_ready_and_found_rewound_when_the_line_is_back(mesh: Mesh) -> None:
@@ -93,6 +94,7 @@ async def test_a_site_that_was_only_restarted_is_ready_and_stays_what_it_is(mesh
         await wait_until(lambda: is_ready(agent), "berlin is ready")
         await wait_until(lambda: agent.loops["rewinding"].last_success is not None, "berlin has asked")
     assert berlin.sql(PARTS) == before
+    assert not berlin.tree.paths.rewound.exists()
 
 
 def rename_database(site: Site) -> bool:

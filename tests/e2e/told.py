@@ -50,13 +50,6 @@ def assert_told(story: Story, *fragments: str) -> None:
     assert story.tells(*fragments), f"no sentence tells {fragments}; what was told:\n{told_all}"
 
 
-def assert_event(mesh: Mesh, reason: str, *fragments: str) -> None:
-    """An event with this reason told all of these."""
-    listed = mesh.kubectl("get", "events", "-o", "json", "--field-selector", f"reason={reason}")
-    messages = [event["message"] for event in json.loads(listed)["items"]]
-    assert any(all(one in message for one in fragments) for message in messages), f"{fragments} in none of {messages}"
-
-
 def _statuses(text: str) -> Iterator[Status]:
     """Give the status of each resource in a row of JSON documents; the last one may be cut short."""
     decoder = json.JSONDecoder()

@@ -143,7 +143,11 @@ class Agent:
         files = duties.KeepFilesConfig(self._syncthing, self._wanted_files, self._seen)
         dialling = duties.DialPeers(self._syncthing, lambda: self.config, lambda: self._probes.links)
         self._rewinding = WatchForRewinding(
-            self._database("rewinding"), lambda: self.config, lambda: self._probes.links, self._settings.certificate
+            self._database("rewinding"),
+            lambda: self.config,
+            lambda: self._probes.links,
+            self._settings.certificate,
+            self._settings.paths.rewound,
         )
         return (
             Duty("rewinding", self._rewinding, 1, 60, SEE_POSTGRES),

@@ -4,11 +4,16 @@ Each peer is asked once for every time that a line to it comes up and for every 
 can have gone with other data. Until every peer has been asked, or was found not to answer, the site is not ready: an
 old snapshot should take no writes. A peer that is cut off keeps nobody from work; it is asked when its line is back,
 and a site that turns out to be rewound then is closed and repaired all the same.
+
+A rewound site is marked by a file on its volume, so that its log begins anew when its pod is restarted
+(`prepare.rewound`).
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 
 from multiserver.agent.deadlines import within
 from multiserver.agent.link import Link
@@ -27,6 +32,7 @@ ASKING_SECONDS = 5.0
 """How long a peer that answers the probe may take for this answer."""
 
 STARTED = "select pg_postmaster_start_time() from multiserver.site_settings"
+MUST_BEGIN_ANEW = "select multiserver.log_must_begin_anew()"
 
 Asked = tuple[datetime | None, datetime]
 """When the line to the peer came up, and when the own server started."""
@@ -41,11 +47,13 @@ class WatchForRewinding:
         config: Callable[[], SiteConfig],
         links: Callable[[], Mapping[str, Link]],
         certificate: Certificate,
+        mark: Path,
     ) -> None:
         self._database = database
         self._config = config
         self._links = links
         self._certificate = certificate
+        self._mark = mark
         self._asked: dict[str, Asked] = {}
         self._waits_for = "the site's own database"
 
@@ -55,14 +63,22 @@ class WatchForRewinding:
         return self._waits_for
 
     async def __call__(self) -> None:
-        """Raises DatabaseError or TimeoutError, or NotReady while a session keeps a rewound site from closing."""
+        """Raises DatabaseError, TimeoutError or OSError, or NotReady while a session keeps a rewound site open."""
         try:
             async with engine(self._database) as own:
-                await self._ask_all(own)
+                try:
+                    await self._ask_all(own)
+                finally:
+                    await self._mark_if_rewound(own)
         except NotYetError:
             if await self._is_new():
                 self._waits_for = ""
             raise
+
+    async def _mark_if_rewound(self, own: Connection) -> None:
+        """From the fact, not from the finding: whoever is killed between the two finds nothing again."""
+        if await own.value(MUST_BEGIN_ANEW):
+            await asyncio.to_thread(self._mark.touch)
 
     async def _is_new(self) -> bool:
         """Whether the server answers and yet has no engine: then there is nothing that could be older than it was."""

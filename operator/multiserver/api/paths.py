@@ -17,6 +17,8 @@ PASSPHRASE = PurePosixPath("/etc/multiserver/backup/passphrase")
 
 DATA = PurePosixPath("/var/lib/multiserver/data")
 PGDATA = DATA / "pgdata"
+REWOUND = DATA / "rewound"
+"""Is there if the database was put back in time, and its log has to begin anew before the server starts again."""
 FILES = PurePosixPath("/var/lib/multiserver/files")
 SYNCTHING_HOME = FILES / ".syncthing"
 FOLDERS = FILES / "folders"

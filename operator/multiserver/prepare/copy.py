@@ -16,19 +16,14 @@ from pathlib import Path
 
 from multiserver.api import paths as pod
 from multiserver.api.siteconfig import SiteConfig
-from multiserver.prepare.control_file import new_identifier, set_system_identifier
+from multiserver.prepare.control_file import new_identifier
 from multiserver.prepare.donors import Donor, no_donor, usable_donors
 from multiserver.prepare.errors import PrepareError
+from multiserver.prepare.new_log import begin_new_log, run_single_user
 from multiserver.prepare.programs import Run, Say, program_major
 from multiserver.settings import SitePaths
 
 BECOME_COPY = "select multiserver.become_copy();\n"
-
-SINGLE_USER_SETTINGS = (
-    "exit_on_error=on",
-    # Enough for one session, and little beside the memory that the container may use.
-    "shared_buffers=64MB",
-)
 
 _PROGRESS = re.compile(r"^(?P<done>\d+)/(?P<all>\d+) kB \((?P<percent>\d+)%\)")
 _PERCENT_STEP = 10
@@ -70,11 +65,8 @@ def _take(donor: Donor, unfinished: Path, run: Run, say: Say) -> None:
 
 def make_own(unfinished: Path, config_file: Path, database: str, run: Run) -> None:
     """Cut all that ties a copy to its donor; `config_file` is the site's own postgresql.conf. Raises PrepareError."""
-    settings = (f"config_file={config_file}", *SINGLE_USER_SETTINGS)
-    options = [word for setting in settings for word in ("-c", setting)]
-    run(["postgres", "--single", "-D", str(unfinished), *options, database], text=BECOME_COPY)
-    set_system_identifier(unfinished, new_identifier())
-    run(["pg_resetwal", f"--pgdata={unfinished}"])
+    run_single_user(unfinished, config_file, database, BECOME_COPY, run)
+    begin_new_log(unfinished, new_identifier(), run)
 
 
 def _progress_listener(donor: str, say: Say) -> Callable[[str], None]:

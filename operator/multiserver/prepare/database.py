@@ -1,7 +1,8 @@
-"""The volume of the database: a new one gets a database, an existing one is never touched.
+"""The volume of the database: a new one gets a database, what an existing one holds is never touched.
 
 The first sites of a cluster begin empty; a site that comes later, or comes back without its volume, is copied from a
-peer, since an empty database would look to it as if everything had been deleted or never existed.
+peer, since an empty database would look to it as if everything had been deleted or never existed. The one thing that an
+existing database may get is a new log (`prepare.rewound`).
 """
 
 import shutil
@@ -14,6 +15,7 @@ from multiserver.prepare.copy import copy_donor
 from multiserver.prepare.errors import PrepareError
 from multiserver.prepare.files import read_site_config
 from multiserver.prepare.programs import Run, Say, program_major, run_program
+from multiserver.prepare.rewound import begin_anew_if_rewound
 from multiserver.settings import SitePaths
 
 _INITDB = (
@@ -46,7 +48,10 @@ def prepare_database(paths: SitePaths, say: Say, run: Run = run_program) -> str:
             f"{paths.pgdata} was made by PostgreSQL {present}, this image has PostgreSQL {program}: "
             f"use an image with PostgreSQL {present}, nothing was changed"
         )
-    return f"database of PostgreSQL {present} found in {paths.pgdata}"
+    found = f"database of PostgreSQL {present} found in {paths.pgdata}"
+    if begin_anew_if_rewound(paths, read_site_config(paths.site_config), run):
+        return f"{found}: it was put back in time, so its log begins anew under another system identifier"
+    return found
 
 
 def _present_major(pgdata: Path) -> str | None:

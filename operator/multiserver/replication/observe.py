@@ -155,6 +155,8 @@ class DatabaseFacts(Facts):
     closed_lsn: str | None = None
     """All that the application wrote before the closing lies before it; None while a session of its may write."""
     broken_history: BrokenHistory | None = None
+    log_must_begin_anew: bool = False
+    """The database was put back in time, and its log still goes on under the name that it had (`prepare.rewound`)."""
     links: tuple[Completeness, ...] = ()
     owner_may_login: bool
     slots: tuple[Slot, ...] = ()
@@ -243,6 +245,7 @@ select (select replace(step, '.sql', '') from multiserver.migrations order by st
   (select closed_at from multiserver.site_settings), (select closed_lsn::text from multiserver.site_settings),
   (select jsonb_build_object('how', how, 'broken_at', broken_at, 'donor_number', donor_number)
    from multiserver.broken_history) as broken_history,
+  multiserver.log_must_begin_anew() as log_must_begin_anew,
   (select version from multiserver.schema_state) as schema_version,
   coalesce((select jsonb_object_agg(server_number, name) from multiserver.sites), '{}') as sites,
   coalesce((select jsonb_object_agg(name, jsonb_build_array(range_from, range_to)) from multiserver.declared_ranges),

@@ -368,6 +368,34 @@ def test_a_rewound_site_is_subscribed_to_anew_and_opens_when_it_has_fetched_what
     assert_equal_and_open(world, {"after the copy was taken", "its own, and forgotten"})
 
 
+def test_a_rewound_site_is_restarted_for_a_log_that_begins_anew_before_anything_is_made_there():
+    world = settled()
+    world.rewind("hamburg", world.volumes["hamburg"])
+    system_id = world.volumes["hamburg"].system_id
+    world.unready.add("leipzig")  # A site that serves nobody waits for no other.
+
+    planned = plan(world.snapshot())
+
+    assert [action.words for action in planned.sites["hamburg"]] == [
+        "restart site hamburg, since it was put back in time and its log has to begin anew"
+    ]
+    assert planned.databases["hamburg"].why_closed == (
+        "once its server has been restarted, so that its log begins anew"
+    )
+    world.unready.clear()
+    world.settle()
+    assert world.volumes["hamburg"].system_id != system_id
+    assert_equal_and_open(world)
+
+
+def test_a_rewound_site_is_not_restarted_while_its_pod_is_on_its_way_out():
+    world = settled()
+    world.rewind("hamburg", world.volumes["hamburg"])
+    world.objects["Pod", "lab-hamburg-0"]["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+
+    assert plan(world.snapshot()).sites["hamburg"] == ()
+
+
 def test_a_resource_that_is_deleted_and_applied_again_brings_back_all_sites_with_their_data():
     world = settled()
     world.write("hamburg", "before")

@@ -92,6 +92,8 @@ class Database:
     closed: bool = False
     broken: str | None = None
     """How its history broke: copied or rewound."""
+    must_begin_anew: bool = False
+    """Whether it was found rewound and the server not restarted since."""
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
     local_tables: tuple[str, ...] = ()
     heard: dict[int, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Database:
             closed_at=NOW if self.closed else None,
             closed_lsn="0/1" if self.closed else None,
             broken_history=BrokenHistory(how=self.broken, broken_at=NOW, donor_number=None) if self.broken else None,
+            log_must_begin_anew=self.must_begin_anew,
             owner_may_login=self.opened,
             slots=tuple(_slot(number, kept) for number, kept in sorted(self.slots.items())),
             subscriptions=tuple(
@@ -295,7 +298,7 @@ class World:
         """The site's volume is put back in time, and its agent notices that before the pod is ready."""
         database = deepcopy(earlier)
         if database.number is not None:
-            database.incarnation, database.broken = self._uid(), "rewound"
+            database.incarnation, database.broken, database.must_begin_anew = self._uid(), "rewound", True
             database.closed, database.opened = database.opened or database.closed, False
             database.slots = {}
             for link in database.links.values():
@@ -318,8 +321,15 @@ class World:
             "metadata": metadata,
             "spec": template["spec"],
         }
+        self._begin_anew_if_rewound(site)
         self._prepare(site)
         return True
+
+    def _begin_anew_if_rewound(self, site: str) -> None:
+        """Do what a pod does before its server starts: slots do not outlive the log."""
+        database = self.volumes.get(site)
+        if database and database.must_begin_anew:
+            database.must_begin_anew, database.system_id, database.slots = False, self._uid(), {}
 
     def _prepare(self, site: str) -> bool:
         """Fill the volume of a site that has no data: copy the first donor that answers, or begin empty without any."""
@@ -411,7 +421,7 @@ class World:
     def _check_restart(self, pod: Any) -> None:
         site = pod["metadata"]["labels"]["multiserver.dev/site"]
         others = [other.name for other in self.cluster.spec.sites if other.name != site]
-        if site not in self.unready:
+        if site not in self.unready and not self.volumes[site].must_begin_anew:
             assert all(self._is_up(other) for other in others), f"{site} is stopped while another site is away"
 
     def _do_in_database(self, action: Any, blueprint: Blueprint) -> None:

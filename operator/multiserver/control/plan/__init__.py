@@ -76,12 +76,12 @@ def plan(snapshot: Snapshot) -> Plan:
     own = {name: site_objects(blueprint, name) for name in serving}
     desired = [*shared, *(item for items in own.values() for item in items)]
     staying = frozenset(name for name, found in departures.items() if not found.may_go)
-    restarts = to_restart(_pod_states(snapshot, serving, databases))
+    restarts = _restarts(snapshot, serving, databases)
     sites = {
         name: (
             *to_apply(_without_server(own[name]) if name in not_made else own[name], snapshot.objects),
             *(databases[name].actions if name in databases else ()),
-            *([_restart(snapshot, name)] if name in restarts else []),
+            *([restarts[name]] if name in restarts else []),
         )
         for name in serving
     }
@@ -190,5 +190,15 @@ def _is_dealt_with(owner: Mapping[str, Any]) -> bool:
     return bool(owner.get("status", {}).get("observedGeneration") == owner["metadata"].get("generation"))
 
 
-def _restart(snapshot: Snapshot, site: str) -> RestartPod:
-    return RestartPod(site, snapshot.objects["Pod", snapshot.names.pod(site)])
+def _restarts(
+    snapshot: Snapshot, serving: Mapping[str, Serving], databases: Mapping[str, DatabasePlan]
+) -> dict[str, RestartPod]:
+    """Give the pods to restart now. A site that is closed until its log has begun anew serves nobody meanwhile."""
+    restarts = {}
+    for site in to_restart(_pod_states(snapshot, serving, databases)):
+        restarts[site] = RestartPod(site, snapshot.objects["Pod", snapshot.names.pod(site)])
+    for site in (name for name, found in databases.items() if found.begins_anew):
+        pod = snapshot.get("Pod", snapshot.names.pod(site))
+        if pod is not None and not pod["metadata"].get("deletionTimestamp") and not _is_volume_going(snapshot, site):
+            restarts[site] = RestartPod(site, pod, "it was put back in time and its log has to begin anew")
+    return restarts

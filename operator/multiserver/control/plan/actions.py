@@ -94,11 +94,12 @@ class RestartPod(Action):
 
     site: str
     pod: Mapping[str, Any] = field(hash=False)
+    why: str = ""
 
     @property
     def words(self) -> str:
         """The action for a reader."""
-        return f"restart site {self.site}"
+        return f"restart site {self.site}" + (f", since {self.why}" if self.why else "")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ Invariants
 * A site opens only as `plan.joining` says; no part of a plan opens one that was closed because it was found rewound
   before it has fetched from its peers what it lacks.
 * Whatever a site that has left had here goes, and only that (`plan.leaving`).
+* A site that was found rewound is restarted before anything else is made there, since its log begins anew then, and no
+  slot lives on (`prepare.rewound`).
 """
 
 from dataclasses import dataclass
@@ -60,6 +62,8 @@ class DatabasePlan:
     """Since when a closed site is closed and what closed it, in words that begin with "since"; empty if it is new."""
     opens: bool = False
     """Whether the site opens, as soon as its volume is marked."""
+    begins_anew: bool = False
+    """Whether its server has to be restarted, at once, so that its log begins anew."""
 
 
 def database_plan(snapshot: Snapshot, blueprint: Blueprint, site: str) -> DatabasePlan | None:
@@ -73,6 +77,13 @@ def database_plan(snapshot: Snapshot, blueprint: Blueprint, site: str) -> Databa
     facts = seen.database
     if facts is None or facts.engine_digest != engine_digest():
         return DatabasePlan((InstallEngine(site),), missing_links=tuple(peer.name for peer in _peers(blueprint, own)))
+    if facts.log_must_begin_anew:
+        return DatabasePlan(
+            missing_links=tuple(peer.name for peer in _peers(blueprint, own)),
+            why_closed="once its server has been restarted, so that its log begins anew",
+            closed_since=closed_since(blueprint, facts),
+            begins_anew=True,
+        )
     return _linked(snapshot, blueprint, own, facts)
 
 

@@ -43,12 +43,23 @@ create table multiserver.broken_history (
   how text not null check (how in ('copied', 'rewound')),
   broken_at timestamptz not null default clock_timestamp(),
   donor_number integer,
-  complete_until bigint
+  complete_until bigint,
+  system_identifier bigint not null default (pg_control_system()).system_identifier
 );
 comment on table multiserver.broken_history is
   'Why this database does not continue what peers knew of this site: copied from a donor, or older than they knew it.';
 comment on column multiserver.broken_history.complete_until is
   'If it was older: the version up to which it has all events of all sites.';
+comment on column multiserver.broken_history.system_identifier is
+  'The identifier of the database when that was found out.';
+
+-- Must the log of this site begin anew, under another system identifier? A log that goes on from an earlier time gives
+-- names to its files that the archive of the site's backups has already, with other content (prepare/rewound.py).
+create function multiserver.log_must_begin_anew() returns boolean language sql stable
+begin atomic
+  select exists (select from multiserver.broken_history h, pg_control_system() c
+                 where h.how = 'rewound' and h.system_identifier = c.system_identifier);
+end;
 
 create table multiserver.runs (
   started_at timestamptz primary key,
@@ -272,7 +283,7 @@ begin
       min(coalesce(multiserver.received_horizon(multiserver.server_number(), server_number), 0)))
     from multiserver.sites where server_number <> multiserver.server_number()
     on conflict (one) do update set how = excluded.how, broken_at = excluded.broken_at, donor_number = null,
-      complete_until = excluded.complete_until;
+      complete_until = excluded.complete_until, system_identifier = excluded.system_identifier;
   delete from multiserver.slots;
   delete from multiserver.runs;
   perform multiserver.doubt_links();
