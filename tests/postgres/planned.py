@@ -20,7 +20,7 @@ from multiserver.replication import completeness
 from multiserver.replication.links import NotReady
 from multiserver.replication.observe import observe
 from multiserver.resources.blueprint import Blueprint
-from tests.postgres.mesh import OWNER, Site, peer_conninfo
+from tests.postgres.mesh import DATABASE, OWNER, Site, peer_conninfo
 from tests.postgres.servers import Server, eventually
 from tests.unit.control.world import Database, World
 
@@ -72,6 +72,11 @@ class PlannedSites(World):
         is_new = site not in self.volumes
         self.volumes.setdefault(site, Database("real"))
         return is_new
+
+    def _begin_anew_if_rewound(self, site: str) -> None:
+        facts = asyncio.run(self._ask(site)).database
+        if facts is not None and facts.log_must_begin_anew:
+            self.real[site].server.begin_anew(DATABASE)
 
     def _seen(self, site: str) -> SiteSeen:
         return asyncio.run(self._ask(site)) if self._speaks(site) else SiteSeen()

@@ -14,8 +14,11 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from multiserver.prepare.control_file import new_identifier
 from multiserver.prepare.copy import make_own
+from multiserver.prepare.new_log import begin_new_log, run_single_user
 from multiserver.prepare.programs import run_program
+from multiserver.prepare.rewound import DROP_SLOTS
 from multiserver.replication.settings import required_settings
 from tests.ports import free_port
 from tests.rootfs import USER_ID, Rootfs
@@ -140,6 +143,14 @@ class Server:
         """Make a saved copy the stopped server's data again."""
         shutil.rmtree(self.folder / "pgdata")
         saved.rename(self.folder / "pgdata")
+
+    def begin_anew(self, database: str) -> None:
+        """Restart with a log that begins anew, as `multiserver prepare` does at a site that was put back in time."""
+        data = self.folder / "pgdata"
+        self.stop()
+        run_single_user(data, data / "postgresql.conf", database, DROP_SLOTS, self.run_with_text)
+        begin_new_log(data, new_identifier(), self.run_with_text)
+        self.start()
 
     def start(self) -> None:
         """Start and wait until it answers; repeated while remains of a killed predecessor are in the way."""

@@ -63,18 +63,28 @@ def test_a_slot_that_somebody_dropped_is_made_anew_and_the_link_goes_on(sites):
     exchange(sites, *THREE)
 
 
-def test_a_rewound_site_gets_new_slots_and_subscriptions_and_opens_when_it_is_complete(sites):
+def test_a_rewound_site_begins_anew_with_new_slots_and_subscriptions_and_opens_when_it_is_complete(sites):
     hamburg = sites.real["hamburg"]
     (incarnation,) = hamburg.admin("select incarnation from multiserver.site_settings")
     hamburg.admin("select multiserver.renounce(%s)", [incarnation])
 
     planned = plan(sites.snapshot())
     assert {action.words for action in planned.actions} >= {
-        "make the slot for berlin at hamburg anew, since where it begins is not known",
+        "restart site hamburg, since it was put back in time and its log has to begin anew",
         "subscribe berlin to hamburg anew, since hamburg has another history than before",
+    }
+    for action in planned.actions:
+        sites.do(action, planned.blueprint)
+    sites.controllers()
+
+    planned = plan(sites.snapshot())
+    assert {action.words for action in planned.actions} >= {
+        "make the slot for berlin at hamburg",
+        "make the slot for leipzig at hamburg",
     }
     assert planned.databases["hamburg"].why_closed == "once it has fetched from berlin, leipzig what it lacks"
     sites.settle()
+    assert hamburg.admin("select incarnation from multiserver.site_settings") != [incarnation]
     exchange(sites, *THREE)
 
 
