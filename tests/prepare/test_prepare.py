@@ -48,6 +48,20 @@ def test_a_new_volume_gets_a_database_and_a_second_run_keeps_all_as_it_is(
     assert {path: path.read_bytes() for path in tree.paths.syncthing_home.iterdir()} == files
 
 
+def test_a_lock_file_that_is_empty_after_a_power_failure_keeps_no_server_from_starting(
+    tree: SiteTree, start_prepare: StartPrepare
+) -> None:
+    succeeded(start_prepare())
+    lock = tree.paths.pgdata / "postmaster.pid"
+    lock.touch()
+    succeeded(start_prepare())
+    assert not lock.exists()
+
+    lock.write_text("4711\n")  # PostgreSQL itself finds out whether that process is a server.
+    succeeded(start_prepare())
+    assert lock.read_text() == "4711\n"
+
+
 @pytest.mark.parametrize("moment", ["pgdata.unfinished", "pgdata.unfinished/global/pg_control", "pgdata"])
 def test_a_kill_at_any_moment_is_made_good_by_the_next_run(
     tree: SiteTree, start_prepare: StartPrepare, moment: str

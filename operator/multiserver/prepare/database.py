@@ -48,6 +48,7 @@ def prepare_database(paths: SitePaths, say: Say, run: Run = run_program) -> str:
             f"{paths.pgdata} was made by PostgreSQL {present}, this image has PostgreSQL {program}: "
             f"use an image with PostgreSQL {present}, nothing was changed"
         )
+    _remove_empty_lock_file(paths)
     found = f"database of PostgreSQL {present} found in {paths.pgdata}"
     if begin_anew_if_rewound(paths, read_site_config(paths.site_config), run):
         return f"{found}: it was put back in time, so its log begins anew under another system identifier"
@@ -67,6 +68,20 @@ def _present_major(pgdata: Path) -> str | None:
         ) from error
     except OSError as error:
         raise PrepareError(f"{pgdata} cannot be read ({error.strerror}): repair the volume") from error
+
+
+def _remove_empty_lock_file(paths: SitePaths) -> None:
+    """Remove what is left of PostgreSQL's lock file if the power failed, or it was killed, as it came up.
+
+    PostgreSQL takes an empty one for that of a server that is just starting, and would refuse to start until somebody
+    removes it. While the pod is being prepared no server starts.
+    """
+    lock = paths.pgdata / "postmaster.pid"
+    try:
+        if lock.is_file() and lock.stat().st_size == 0:
+            lock.unlink()
+    except OSError as error:
+        raise PrepareError(explain(error, lock)) from error
 
 
 def _make(paths: SitePaths, config: SiteConfig, say: Say, run: Run) -> str:
