@@ -41,7 +41,7 @@ def test_five_minutes_of_the_operators_life_pass_without_a_write_for_a_quiet_clu
         f"{renewals_wanted:.0f} renewals of the Lease with no other write between them",
         seen,
         until=lambda stretches: stretches.longest >= renewals_wanted,
-        timeout_seconds=1.2 * STEADY_SECONDS,
+        timeout_seconds=3 * STEADY_SECONDS,  # While other tests work the machine hard, the status has to say so.
         pause_seconds=10,
     )
 

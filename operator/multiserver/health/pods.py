@@ -23,7 +23,7 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
     `claims` are the site's PersistentVolumeClaims and `warnings` the Warning events of the pod, its claims and its
     StatefulSet; the newest event speaks where the pod itself says too little.
     """
-    claims = list(claims)
+    claims, warnings = list(claims), list(warnings)
     unbound = next((claim for claim in claims if claim.get("status", {}).get("phase") != "Bound"), None)
     newest = _newest(warnings)
     if pod is None:
@@ -34,7 +34,7 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
     if conditions.get("Ready", {}).get("status") == "True":
         return Serving("Ready", _going(claims))
     if conditions.get("PodScheduled", {}).get("status") == "False":
-        return _unscheduled(conditions["PodScheduled"], unbound, newest)
+        return _unscheduled(conditions["PodScheduled"], unbound, warnings)
     return _container_trouble(pod) or Serving("Starting", _starting(pod, newest))
 
 
@@ -46,11 +46,14 @@ def _going(claims: Iterable[Object]) -> str:
     return f"volume {', '.join(names)} was deleted and is gone when the pod stops: copy the data first; not restarted"
 
 
-def _unscheduled(condition: Object, unbound: Object | None, newest: str) -> Serving:
-    if unbound is not None:
-        claim = f"volume {unbound['metadata']['name']} cannot be provided"
-        return Serving("NotReady", f"{claim}: {newest or condition.get('message', 'no reason given')}")
-    return Serving("NotReady", f"no node takes its pod: {condition.get('message', 'no reason given')}")
+def _unscheduled(condition: Object, unbound: Object | None, warnings: Iterable[Object]) -> Serving:
+    told = condition.get("message", "no reason given")
+    if unbound is None:
+        return Serving("NotReady", f"no node takes its pod: {told}")
+    name = unbound["metadata"]["name"]
+    # The scheduler repeats only that the claim is not bound, and may do so after the cause was told.
+    of_claim = _newest(event for event in warnings if event.get("involvedObject", {}).get("name") == name)
+    return Serving("NotReady", f"volume {name} cannot be provided: {of_claim or _newest(warnings) or told}")
 
 
 def _container_trouble(pod: Object) -> Serving | None:

@@ -11,8 +11,14 @@ def a_pod(*, conditions=(), containers=(), deleted=False):
     return {"metadata": metadata, "status": {"conditions": list(conditions), "containerStatuses": list(containers)}}
 
 
-def a_warning(reason, message, moment="2026-03-01T12:00:00Z"):
-    return {"metadata": {}, "reason": reason, "message": message, "lastTimestamp": moment}
+def a_warning(reason, message, moment="2026-03-01T12:00:00Z", of="lab-berlin-0"):
+    return {
+        "metadata": {},
+        "involvedObject": {"name": of},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": moment,
+    }
 
 
 UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
@@ -30,6 +36,17 @@ def test_a_missing_storage_class_is_named():
     assert judged.state == "NotReady"
     assert judged.message.startswith("volume lab-berlin-data cannot be provided")
     assert '"fast" not found' in judged.message
+
+
+def test_what_is_said_of_a_volume_counts_more_than_that_the_scheduler_waits_for_it():
+    cause = a_warning("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found', of="lab-berlin-data")
+    later = a_warning("FailedScheduling", "pod has unbound immediate PersistentVolumeClaims", "2026-03-01T12:00:09Z")
+
+    judged = explain(a_pod(conditions=[UNSCHEDULED]), [UNBOUND], [cause, later])
+
+    assert judged.message == (
+        'volume lab-berlin-data cannot be provided: ProvisioningFailed: storageclass.storage.k8s.io "fast" not found'
+    )
 
 
 def test_a_pod_that_no_node_takes_tells_why():
