@@ -1,10 +1,11 @@
 """Stopping PostgreSQL in order, without waiting for peers for long.
 
-At a fast shutdown PostgreSQL waits, without limit in version 18, until every receiver of a logical slot has confirmed
-all changes (documentation, "Shutting Down the Server"). A peer on a slow line with a backlog, or one whose apply worker
-waits for a lock, would hold up every restart. And sometimes a walsender never comes to an end: the last record of the
-log crosses a page and its rest is written by nobody any more, so it reads the log's end again and again. None of it is
-needed here, since what is not confirmed stays in the slot. So after a while the walsenders are told to end.
+At a fast shutdown PostgreSQL 18 waits, without limit, until every receiver of a logical slot has confirmed all changes
+(version 19 brings wal_sender_shutdown_timeout against that). A peer on a slow line with a backlog, or one whose apply
+worker waits for a lock, would hold up every restart. And a walsender was seen that went round for five minutes although
+its peer had confirmed all that it was sent; our guess is a last record that crosses a page and whose rest nobody writes
+any more. None of the waiting is needed here, since what is not confirmed stays in the slot. So after a while the
+walsenders are told to end.
 """
 
 import os
