@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +30,7 @@ from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.backup.restic import Restic
 from multiserver.files.client import Syncthing
 from multiserver.files.config import FilesConfig, desired
+from multiserver.postgres.ping import refusal
 from multiserver.settings import SitePaths
 
 logger = logging.getLogger(__name__)
@@ -193,7 +195,8 @@ class Agent:
         return HttpService(app, listen(self._settings.host, self._settings.api_port), context)
 
     def _open_probe_api(self) -> HttpService:
-        app = ProbeApi(self.loops, self._registry, lambda: self._rewinding.waits_for).app()
+        server = local_target(self.config, self._settings, "readiness")
+        app = ProbeApi(self.loops, self._registry, partial(refusal, server), lambda: self._rewinding.waits_for).app()
         return HttpService(app, listen(self._settings.host, self._settings.probe_port))
 
     def _members_changed(self, config: SiteConfig) -> None:

@@ -99,6 +99,8 @@ class ProbeApi:
 
     loops: Loops
     registry: CollectorRegistry
+    refusal: Callable[[], Awaitable[str]]
+    """Why the site's PostgreSQL takes no connections; empty if it does."""
     waits_for: Callable[[], str] = str
     """What the site waits for before it may serve; empty if nothing."""
 
@@ -108,6 +110,7 @@ class ProbeApi:
             routes=[
                 Route("/healthz", self.get_health),
                 Route("/readyz", self.get_readiness),
+                Route("/readyz/postgres", self.get_postgres_readiness),
                 Route("/metrics", self.get_metrics),
             ],
             exception_handlers={HTTPException: _error},
@@ -128,6 +131,12 @@ class ProbeApi:
         """Fail until it is known, as far as peers answer, that the site was not put back in time."""
         if waits_for := self.waits_for():
             return PlainTextResponse(f"not asked yet whether the site is up to date: {waits_for}\n", status_code=503)
+        return PlainTextResponse("ok\n")
+
+    async def get_postgres_readiness(self, _request: Request) -> Response:
+        """Fail while PostgreSQL lets nobody in: it does not run, it recovers, or it is being stopped."""
+        if refusal := await self.refusal():
+            return PlainTextResponse(f"{refusal}\n", status_code=503)
         return PlainTextResponse("ok\n")
 
     async def get_metrics(self, _request: Request) -> Response:

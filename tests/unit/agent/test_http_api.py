@@ -98,8 +98,12 @@ async def test_a_huge_body_is_refused() -> None:
     assert response.status_code == 413
 
 
+async def takes_connections() -> str:
+    return ""
+
+
 def probe_client(loop: Loop) -> httpx.AsyncClient:
-    app = ProbeApi(Loops((loop,)), CollectorRegistry()).app()
+    app = ProbeApi(Loops((loop,)), CollectorRegistry(), takes_connections).app()
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
 
 
@@ -128,10 +132,24 @@ async def test_a_stuck_duty_is_a_reason_to_restart_the_agent() -> None:
 
 async def test_a_site_that_waits_for_its_peers_answers_is_not_ready() -> None:
     waits_for = "hamburg"
-    app = ProbeApi(Loops(()), CollectorRegistry(), lambda: waits_for).app()
+    app = ProbeApi(Loops(()), CollectorRegistry(), takes_connections, lambda: waits_for).app()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent") as client:
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert response.text == "not asked yet whether the site is up to date: hamburg\n"
         waits_for = ""
         assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_server_that_lets_nobody_in_is_not_ready_and_says_why() -> None:
+    told = "the server lets nobody in"
+
+    async def refusal() -> str:
+        return told
+
+    app = ProbeApi(Loops(()), CollectorRegistry(), refusal).app()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent") as client:
+        response = await client.get("/readyz/postgres")
+        assert (response.status_code, response.text) == (503, f"{told}\n")
+        told = ""
+        assert (await client.get("/readyz/postgres")).status_code == 200
