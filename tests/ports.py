@@ -6,15 +6,14 @@ A port stays its process's own as long as the process lives, also while its serv
 import fcntl
 import random
 import socket
-import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 
 PORTS = range(15_000, 30_000)
 """Below those that the kernel gives to whoever connects, and below those of Kubernetes' NodePorts."""
 
-_taken = (Path(tempfile.gettempdir()) / "multiserver-test-ports").open("ab")
-"""Byte N is locked by the process whose port N is. It is never closed, which would end all locks."""
+_taken = Path("/tmp/multiserver-test-ports").open("ab")  # noqa: SIM115
+"""Byte N is locked by the process whose port N is, whatever its TMPDIR. Closing it would end all locks."""
 _candidates = cycle(random.sample(PORTS, len(PORTS)))
 """So a port comes again only after all others, when its server is gone."""
 

@@ -111,10 +111,10 @@ def single_site(name: str = "berlin") -> tuple[SiteConfig, KeyPair]:
     return site_config(name, [member(name, 1, syncthing)]), syncthing
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0, pause_seconds: float = 0.05) -> Any:
     """Wait until the condition gives something true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause_seconds)
     return found

@@ -7,7 +7,7 @@ import pytest
 
 from tests import rootfs as rootfs_module
 from tests.agent.sites import Mesh, Site, mesh_of
-from tests.postgres.servers import make_template
+from tests.postgres.mesh import make_engine_template
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def rootfs() -> rootfs_module.Rootfs:
 
 @pytest.fixture(scope="session")
 def template(rootfs: rootfs_module.Rootfs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_template(rootfs, tmp_path_factory.mktemp("postgres") / "template")
+    return make_engine_template(rootfs, tmp_path_factory.mktemp("postgres") / "template")
 
 
 @pytest.fixture(scope="session")

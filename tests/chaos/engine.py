@@ -7,10 +7,10 @@ from functools import partial
 
 from multiserver.postgres.connect import connect
 from multiserver.postgres.errors import DatabaseError
-from multiserver.replication import compare, completeness, install, links, pull, slots, subscriptions
+from multiserver.replication import compare, completeness, links, pull, slots, subscriptions
 from tests.chaos.arena import Arena, within
 from tests.chaos.facts import SiteFacts, read_site
-from tests.postgres.mesh import DATABASE, OWNER, Site
+from tests.postgres.mesh import Site, install_engine
 
 DRAIN_SECONDS = 60.0
 LEFTOVER_SECONDS = 10.0
@@ -31,11 +31,8 @@ class Engine:
         names = {site.number: site.name for site in place.sites}
         for site in place.sites:
             wanted = links.desired_links(site.number, names)
-            async with connect(site.target("postgres")) as connection:
-                await install.ensure_roles(connection, OWNER)
-                await install.ensure_database(connection, DATABASE, OWNER)
+            await install_engine(site)
             async with connect(site.target()) as connection:
-                await install.ensure_engine(connection)
                 await links.ensure_site(connection, site.number, 1, names)
                 for number in wanted.slots_for:
                     await slots.ensure_slot(connection, number)

@@ -25,7 +25,8 @@ from tests.chaos.pool import interrupt, side_by_side
 from tests.chaos.sabotage import ALL as SABOTAGES
 from tests.chaos.scenario import Scenario
 from tests.chaos.shrink import shrink
-from tests.postgres.servers import make_template
+from tests.postgres.mesh import make_engine_template
+from tests.scratch import use_scratch_folder
 
 RESULTS = rootfs.CHECKOUT / "docs" / "soak.md"
 TRIES = 3
@@ -94,7 +95,7 @@ def new_stage() -> Iterator[Stage]:
         folder = Path(name)
         folder.chmod(0o755)
         programs = rootfs.ensure()
-        template = make_template(programs, folder / "template")
+        template = make_engine_template(programs, folder / "template")
         hurry(template)
         yield Stage(programs, template, folder)
 
@@ -143,6 +144,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--shrink", action="store_true", help="make the scenario small")
     parser.add_argument("--sabotage", choices=SABOTAGES, help="break the engine first")
     chosen = parser.parse_args(arguments)
+    use_scratch_folder()
     signal.signal(signal.SIGTERM, interrupt)  # so that the servers are removed then, too
     with new_stage() as stage:
         if chosen.sabotage:

@@ -27,10 +27,10 @@ class ClientOfADyingServer(Client):
 
 
 def test_a_transaction_is_unknown_if_its_server_dies_while_the_last_part_is_undone(
-    stage: Stage, tmp_path: Path
+    native_stage: Stage, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    with arena(stage.rootfs, stage.template, tmp_path, 1) as place:
+    with arena(native_stage.rootfs, native_stage.template, tmp_path, 1) as place:
         site = place.site(1)
         site.server.sql(f"create role {OWNER} login", database="postgres")
         site.server.sql(f"create database {DATABASE} owner {OWNER}", database="postgres")

@@ -8,7 +8,7 @@ import pytest
 
 from tests import rootfs as rootfs_module
 from tests.postgres.lives import Lives
-from tests.postgres.mesh import Mesh, Site, build_now
+from tests.postgres.mesh import Mesh, Site, build_now, make_engine_template
 from tests.postgres.servers import Server, make_template, servers
 from tests.postgres.writers import TABLE, Writers
 
@@ -24,9 +24,16 @@ def template(rootfs: rootfs_module.Rootfs, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def mesh(rootfs: rootfs_module.Rootfs, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+def engine_template(rootfs: rootfs_module.Rootfs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_engine_template(rootfs, tmp_path_factory.mktemp("postgres") / "with-engine")
+
+
+@pytest.fixture(scope="session")
+def mesh(
+    rootfs: rootfs_module.Rootfs, engine_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mesh]:
     """Three sites that all tests share; each test makes tables of its own and leaves all links healed."""
-    with servers(rootfs, template, tmp_path_factory.mktemp("mesh"), 3) as made:
+    with servers(rootfs, engine_template, tmp_path_factory.mktemp("mesh"), 3) as made:
         yield build_now(made)
 
 
@@ -34,15 +41,22 @@ def mesh(rootfs: rootfs_module.Rootfs, template: Path, tmp_path_factory: pytest.
 def start_servers(
     rootfs: rootfs_module.Rootfs, template: Path, tmp_path: Path
 ) -> Iterator[Callable[[int], list[Server]]]:
-    """Start servers for this test alone."""
+    """Start servers for this test alone, without the engine."""
     with ExitStack() as stack:
         yield lambda count: stack.enter_context(servers(rootfs, template, tmp_path, count))
 
 
 @pytest.fixture
-def two(start_servers: Callable[[int], list[Server]]) -> Mesh:
+def start_mesh(rootfs: rootfs_module.Rootfs, engine_template: Path, tmp_path: Path) -> Iterator[Callable[[int], Mesh]]:
+    """Start so many sites for this test alone."""
+    with ExitStack() as stack:
+        yield lambda count: build_now(stack.enter_context(servers(rootfs, engine_template, tmp_path, count)))
+
+
+@pytest.fixture
+def two(start_mesh: Callable[[int], Mesh]) -> Mesh:
     """Two sites for this test alone."""
-    return build_now(start_servers(2))
+    return start_mesh(2)
 
 
 @pytest.fixture
@@ -62,9 +76,9 @@ def leipzig(mesh: Mesh) -> Site:
 
 
 @pytest.fixture
-def lives(start_servers: Callable[[int], list[Server]]) -> Iterator[Lives]:
+def lives(start_mesh: Callable[[int], Mesh]) -> Iterator[Lives]:
     """Three sites of this test alone, with a table; others may join."""
-    made = Lives(build_now(start_servers(3)))
+    made = Lives(start_mesh(3))
     began_with = list(made.mesh)
     made.mesh.sites[0].sql(TABLE)
     made.mesh.drain()

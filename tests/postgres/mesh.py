@@ -3,11 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from multiserver.postgres.connect import Target, connect
 from multiserver.replication import install, links, slots, subscriptions
-from tests.postgres.servers import Server, eventually
+from tests.postgres.servers import Server, eventually, make_template
+from tests.rootfs import Rootfs
 
 DATABASE = "app"
 OWNER = "app"
@@ -109,14 +111,30 @@ class Mesh:
         assert not different, different
 
 
+def make_engine_template(rootfs: Rootfs, folder: Path) -> Path:
+    """Make a template whose servers have the engine already, as the install of each would take most of a second."""
+    folder.mkdir(mode=0o755)
+    server = Server.create(rootfs, make_template(rootfs, folder / "bare"), folder / "engine")
+    server.start()
+    asyncio.run(install_engine(Site(1, server)))
+    server.stop()
+    return server.folder / "pgdata"
+
+
+async def install_engine(site: Site) -> None:
+    """Make what a site lacks of roles, database and engine."""
+    async with connect(site.target("postgres")) as connection:
+        await install.ensure_roles(connection, OWNER)
+        await install.ensure_database(connection, DATABASE, OWNER)
+    async with connect(site.target()) as connection:
+        await install.ensure_engine(connection)
+
+
 async def build(sites: list[Site]) -> Mesh:
     """Install the engine, make every site's slots, open them, then subscribe."""
     for site in sites:
-        async with connect(site.target("postgres")) as connection:
-            await install.ensure_roles(connection, OWNER)
-            await install.ensure_database(connection, DATABASE, OWNER)
+        await install_engine(site)
         async with connect(site.target()) as connection:
-            await install.ensure_engine(connection)
             await links.ensure_site(connection, site.number, 1, {other.number: other.name for other in sites})
             wanted = links.desired_links(site.number, [other.number for other in sites])
             for number in wanted.slots_for:

@@ -17,8 +17,8 @@ from multiserver.replication import install
 from multiserver.replication.install import Step
 from multiserver.replication.observe import DatabaseFacts, observe
 from tests.postgres.comparing import writing
-from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, build_now
-from tests.postgres.servers import Server, eventually
+from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site
+from tests.postgres.servers import eventually
 from tests.postgres.test_install import die_at_step
 
 TODAY = install.steps()
@@ -92,9 +92,9 @@ def has(site: Site, note: str) -> bool:
 
 
 def test_a_mesh_is_upgraded_site_by_site_while_all_its_sites_write(
-    start_servers: Callable[[int], list[Server]], monkeypatch: pytest.MonkeyPatch
+    start_mesh: Callable[[int], Mesh], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mesh = build_now(start_servers(3))
+    mesh = start_mesh(3)
     berlin, hamburg, leipzig = mesh
     berlin.sql("create table visits (id bigserial primary key, note text)")
     mesh.drain()

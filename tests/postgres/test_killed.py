@@ -31,9 +31,11 @@ from tests.postgres.servers import eventually, servers
 
 
 @pytest.fixture(scope="module")
-def pair(rootfs: rootfs_module.Rootfs, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+def pair(
+    rootfs: rootfs_module.Rootfs, engine_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mesh]:
     """Two sites whose sessions can be killed, and whose workers come back at once."""
-    with servers(rootfs, template, tmp_path_factory.mktemp("killed"), 2) as made:
+    with servers(rootfs, engine_template, tmp_path_factory.mktemp("killed"), 2) as made:
         mesh = build_now(made)
         for site in mesh:
             killer.install(site)

@@ -13,8 +13,8 @@ import pytest
 from multiserver.replication.verify import Verified
 from tests.postgres import test_conflict_log, test_quarantine, test_tables_without_key, test_unique
 from tests.postgres.comparing import lose_slots, pull, verify
-from tests.postgres.mesh import Mesh, Site, build_now
-from tests.postgres.servers import make_template, servers
+from tests.postgres.mesh import Mesh, Site, build_now, make_engine_template
+from tests.postgres.servers import servers
 from tests.postgres.test_capture import EVERY_TYPE, EVERY_VALUE, ODD_SETTINGS
 from tests.postgres.test_conflicts import cut_off
 from tests.postgres.test_real_schemas_support import KEYS, values
@@ -31,7 +31,7 @@ ORDERS = {
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("templates")
-    return {major: make_template(ensure(major), folder / str(major)) for major in (IMAGE_MAJOR, NEWER_MAJOR)}
+    return {major: make_engine_template(ensure(major), folder / str(major)) for major in (IMAGE_MAJOR, NEWER_MAJOR)}
 
 
 @pytest.fixture(scope="module", params=ORDERS)

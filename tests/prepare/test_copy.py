@@ -8,7 +8,7 @@ import pytest
 
 from multiserver.prepare.control_file import crc32c
 from tests.agent.sites import Mesh, Site, mesh_of
-from tests.postgres.servers import make_template
+from tests.postgres.mesh import make_engine_template
 from tests.prepare.conftest import StartPrepare
 from tests.prepare.test_prepare import control_data, refused, succeeded
 from tests.rootfs import Rootfs
@@ -20,7 +20,7 @@ ROWS = 20_000
 @pytest.fixture(scope="module")
 def mesh(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Two sites with rows that have replicated, berlin and hamburg."""
-    template = make_template(rootfs, tmp_path_factory.mktemp("donors") / "template")
+    template = make_engine_template(rootfs, tmp_path_factory.mktemp("donors") / "template")
     with mesh_of(("berlin", "hamburg"), rootfs, template) as made:
         berlin, hamburg = made.sites
         berlin.sql("set role app; create table visits (id bigserial primary key, words text)")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.agent.sites import Mesh, Site, mesh_of
-from tests.postgres.servers import make_template
+from tests.postgres.mesh import make_engine_template
 from tests.prepare.conftest import StartPrepare
 from tests.prepare.test_copy import started
 from tests.prepare.test_prepare import control_data, refused, succeeded
@@ -18,7 +18,8 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Two sites: berlin with the older version, hamburg with the newer."""
     folder = tmp_path_factory.mktemp("donors")
     older, newer = (
-        (ensure(major), make_template(ensure(major), folder / str(major))) for major in (IMAGE_MAJOR, NEWER_MAJOR)
+        (ensure(major), make_engine_template(ensure(major), folder / str(major)))
+        for major in (IMAGE_MAJOR, NEWER_MAJOR)
     )
     with mesh_of(("berlin", "hamburg"), *older, {"hamburg": newer}) as made:
         berlin, hamburg = made.sites

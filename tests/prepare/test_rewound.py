@@ -13,7 +13,7 @@ from multiserver.backup.process import Programs
 from multiserver.replication.settings import required_settings
 from tests.agent.sites import Mesh, Site, mesh_of
 from tests.agent.test_rewinding import rewind
-from tests.postgres.servers import make_template
+from tests.postgres.mesh import make_engine_template
 from tests.prepare.conftest import StartPrepare
 from tests.prepare.test_prepare import control_data, succeeded
 from tests.rootfs import Rootfs
@@ -24,7 +24,7 @@ LOG_BEGINS_ANEW = "it was put back in time, so its log begins anew under another
 
 @pytest.fixture
 def mesh(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    template = make_template(rootfs, tmp_path_factory.mktemp("rewound") / "template")
+    template = make_engine_template(rootfs, tmp_path_factory.mktemp("rewound") / "template")
     with mesh_of(("berlin", "hamburg"), rootfs, template) as made:
         yield made
 
@@ -117,7 +117,7 @@ def test_a_kill_while_the_log_begins_anew_is_made_good_by_the_next_run(
         "the identifier is noted": lambda: paths.rewound.exists() and paths.rewound.read_text(),
     }[moment]
     process = start_prepare()
-    eventually(has_come, moment)
+    eventually(has_come, moment, pause_seconds=0.001)  # In memory the database recovers in a few milliseconds.
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     eventually(lambda: has_gone(process.pid), "nothing of the killed run is left")

@@ -6,12 +6,12 @@ import pytest
 
 from tests import rootfs
 from tests.agent.sites import Mesh, mesh_of
-from tests.postgres.servers import make_template
+from tests.postgres.mesh import make_engine_template
 
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     programs = rootfs.ensure()
-    template = make_template(programs, tmp_path_factory.mktemp("stop") / "template")
+    template = make_engine_template(programs, tmp_path_factory.mktemp("stop") / "template")
     with mesh_of(("berlin", "hamburg"), programs, template) as made:
         yield made
