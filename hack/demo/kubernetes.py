@@ -101,6 +101,7 @@ class Local(Kubernetes):
     """Our own, for machines with neither; see hack/local-cluster."""
 
     name: str = "demo"
+    in_memory: bool = False
 
     def tool(self, *arguments: str) -> str:
         """Run the local cluster's tool and give what it prints; its progress is shown."""
@@ -108,7 +109,7 @@ class Local(Kubernetes):
 
     def up(self) -> None:
         """Start it, or repair it."""
-        self.tool("up", self.name)
+        self.tool("up", self.name, *(["--in-memory"] if self.in_memory else []))
 
     def load(self, archive: Path) -> None:
         """Load the image into its node."""
@@ -132,9 +133,9 @@ class Local(Kubernetes):
         return Path(status["clusters"][0]["audit_log"])
 
 
-def local(name: str) -> Local:
-    """Give a local cluster that is up, or will be."""
-    cluster = Local(None, name)
+def local(name: str, *, in_memory: bool = False) -> Local:
+    """Give a local cluster that is up; if it has to be made, in memory if that is wished."""
+    cluster = Local(None, name, in_memory)
     cluster.up()
     return Local(Path(cluster.tool("kubeconfig", name).strip()), name)
 

@@ -21,6 +21,7 @@ from tests.e2e.meshes import Namespaces, a_mesh
 from tests.e2e.operator_pod import Operator
 from tests.e2e.schedule import CLUSTERS_OF_THEIR_OWN, Schedule
 from tests.e2e.turns import Turns
+from tests.scratch import memory_suffices
 
 NewMesh = Callable[..., Mesh]
 
@@ -70,7 +71,7 @@ def _has_any(item: pytest.Item, fixtures: set[str]) -> bool:
 def kubernetes() -> Iterator[Local]:
     """Our own local Kubernetes, whatever the user's current context is."""
     with file_lock(LOCKS / "e2e-kubernetes.lock"):
-        cluster = Lines.of(local("local"))
+        cluster = Lines.of(local("local", in_memory=memory_suffices()))
     yield cluster
     cluster.heal()
 

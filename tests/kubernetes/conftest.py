@@ -13,6 +13,7 @@ import pytest
 from multiserver.kube.client import Kubernetes, connect
 from multiserver.kube.errors import NotFoundError, UnreachableError
 from tests.kubernetes.api import Api, eventually, opened
+from tests.scratch import memory_suffices
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCAL_CLUSTER = "api"
@@ -41,7 +42,7 @@ def kubeconfig() -> Iterator[Path]:
         yield Path(given)
         return
     was_up = is_up()
-    local_cluster("up", LOCAL_CLUSTER)
+    local_cluster("up", LOCAL_CLUSTER, *(["--in-memory"] if memory_suffices() else []))
     made = Path(local_cluster("kubeconfig", LOCAL_CLUSTER).strip())
     asyncio.run(install_definition(made))
     yield made

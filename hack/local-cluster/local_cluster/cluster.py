@@ -20,13 +20,15 @@ MANIFESTS = Path(__file__).parent / "manifests"
 CNI_PROGRAMS = ("ptp", "host-local", "loopback")
 
 
-def up(cluster: Cluster, builds: Builds) -> None:
-    """Bring the cluster to life and wait until it is ready; quick if it is already.
+def up(cluster: Cluster, builds: Builds, *, in_memory: bool = False) -> None:
+    """Bring the cluster to life and wait until it is ready; quick if it is already. A new one may be in memory.
 
     Every step looks at what is there and makes only what is missing, so it does not matter how far an earlier run
     came or what has died since.
     """
     began = datetime.now(UTC)
+    if in_memory:
+        mounts.hold_in_memory(cluster.folder)
     if not (network.exists(cluster) and pki.is_made(cluster.pki, identities.of(cluster))):
         _end_everything(cluster)
         pki.make(cluster.pki, identities.of(cluster))

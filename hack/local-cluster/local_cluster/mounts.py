@@ -13,6 +13,13 @@ def points(mountinfo: str | None = None) -> list[Path]:
     return [Path(line.split()[4]) for line in text.splitlines()]
 
 
+def hold_in_memory(folder: Path) -> None:
+    """Mount memory on a folder; one that holds something already stays what it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder not in points() and not any(folder.iterdir()):
+        run(["mount", "-t", "tmpfs", "-o", "mode=0755", "multiserver-local", str(folder)])
+
+
 def detach_below(folder: Path) -> None:
     """Detach every mount below a folder, inner ones first, even if something still uses it."""
     for point in sorted((point for point in points() if point.is_relative_to(folder)), reverse=True):
