@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hack.demo.kubernetes import CHECKOUT, Kubernetes
+from hack.demo.reading import read_cluster
 from hack.demo.site import Site
 from hack.demo.waiting import wait_for
 
@@ -63,8 +64,7 @@ class Mesh:
 
     def resource(self) -> dict[str, Any]:
         """Give the resource as the API server has it."""
-        document: dict[str, Any] = json.loads(self.kubectl("get", "msc", self.name, "-o", "json"))
-        return document
+        return read_cluster(self.kubernetes.kubeconfig, self.namespace, self.name)
 
     def status(self) -> Status:
         """Give its status; empty as long as the present generation has none."""
