@@ -25,7 +25,6 @@ from tests.rootfs import USER_ID, Rootfs
 
 FAST_AND_UNSAFE = {
     "fsync": "off",
-    "autovacuum_naptime": "5s",
     "max_wal_size": "256MB",
     "shared_buffers": "16MB",
     "max_connections": "60",
