@@ -3,6 +3,10 @@
 PYTHON := .venv/bin/python
 PYTEST := nice $(PYTHON) -m pytest
 
+# Compiled modules are kept, also where the user wants none beside the sources: tools and tests start dozens of Pythons.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/compiled
+export PYTHONDONTWRITEBYTECODE :=
+
 # One suite after the other, also with make -j: they share the machine's memory and its local cluster. Each of the slow
 # ones runs in several processes, since most of the time a test waits for a server.
 .NOTPARALLEL:
@@ -54,7 +58,7 @@ test-kubernetes: setup ## A real API server; needs root.
 .PHONY: test-e2e
 test-e2e: setup ## The whole product on a real Kubernetes; needs root.
 	@echo "== e2e"
-	@$(PYTEST) -n 2 tests/e2e
+	@$(PYTEST) -n 3 tests/e2e
 
 HISTORIES ?= 1000
 SEED ?= 1
