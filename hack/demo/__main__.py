@@ -8,6 +8,6 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from hack.demo.cli import main
+from hack.demo.cli import main  # noqa: E402
 
 main()
