@@ -5,17 +5,17 @@
 
 import asyncio
 import re
-import shutil
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from multiserver.postgres.connect import Connection, Parameters, Statement, Target, connect
-from multiserver.replication import compare, completeness, leave, links, observe, pull, rewind, slots, subscriptions
+from multiserver.replication import links, subscriptions
 from tests.ports import free_port
 from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, peer_conninfo
+from tests.postgres.rounds import attempt, complete_link, facts_of, fill, keep_for_peers, renounce_if_rewound
 from tests.postgres.servers import Server
 
 ROUNDS_MAX = 100
@@ -65,14 +65,6 @@ async def mortal(target: Target, executioner: Executioner) -> AsyncIterator[Conn
         yield made
 
 
-async def attempt(step: Awaitable[bool]) -> bool:
-    """Do a step; one that must wait counts as a change to come."""
-    try:
-        return await step
-    except (links.NotReady, compare.NotComparable):
-        return True
-
-
 @dataclass
 class Lives:
     """A mesh whose members change; the round looks at those that run."""
@@ -108,9 +100,10 @@ class Lives:
 
     async def _round(self, executioner: Executioner) -> bool:
         changed = False
+        names = {member.number: member.name for member in self.mesh}
         for site in self.running:
             async with mortal(site.target(), executioner) as connection:
-                changed |= await self._keep_for_peers(connection, site)
+                changed |= await keep_for_peers(connection, site.number, names)
         for site in self.running:
             async with mortal(site.target(), executioner) as connection:
                 for peer in self.running:
@@ -126,29 +119,10 @@ class Lives:
                 changed |= await attempt(links.ensure_open(connection, peers, reached))
         return changed
 
-    async def _keep_for_peers(self, connection: Connection, site: Site) -> bool:
-        """Tell a site who there is, have it forget who left, and make its slots."""
-        names = {member.number: member.name for member in self.mesh}
-        changed = await links.ensure_site(connection, site.number, min(names), names)
-        facts = await observe.observe(connection)
-        names_of_links = [*(slot.name for slot in facts.slots), *(made.name for made in facts.subscriptions)]
-        linked = {int(name.rpartition("_")[2]) for name in names_of_links}
-        for number in (linked | {link.peer_number for link in facts.links}) - names.keys():
-            changed |= await attempt(leave.ensure_forgotten(connection, number))
-        for number in names.keys() - {site.number}:
-            changed |= await attempt(slots.ensure_slot(connection, number))
-        return changed
-
     async def _pull(self, own: Connection, site: Site, peer: Site, executioner: Executioner) -> bool:
         """Do what a site's agent does for one link; tell whether it was incomplete."""
         async with mortal(as_peer(peer), executioner) as there:
-            told = await completeness.ask_peer(there, site.number)
-            if told is None or await completeness.is_complete(own, told):
-                return False
-            began = await own.value("select clock_timestamp()")
-            await pull.pull(own, there)
-            await completeness.note_pull(own, told, began)
-            return True
+            return await complete_link(own, there, site.number)
 
     async def pull(self, site: Site, peer: Site) -> bool:
         """Pull once from a peer if that is due."""
@@ -167,9 +141,7 @@ class Lives:
             for peer in self.running:
                 if peer is not site:
                     async with mortal(as_peer(peer), executioner) as there:
-                        incarnation = await rewind.rewound_incarnation(own, there, site.number)
-                    if incarnation is not None:
-                        found |= await rewind.renounce(own, incarnation)
+                        found |= await renounce_if_rewound(own, there, site.number)
         return found
 
     def join(self, number: int, donor: Site, folder: Path) -> Site:
@@ -177,20 +149,8 @@ class Lives:
         site = Site(number, Server(donor.server.rootfs, folder, free_port()))
         self.mesh.sites.append(site)
         self.round()
-        self.fill(site, donor)
+        fill(site, donor)
         return site
-
-    def fill(self, site: Site, donor: Site) -> None:
-        """Give a site without data a copy of the donor's, and start it."""
-        shutil.rmtree(site.server.folder, ignore_errors=True)
-        site.server = Server.copy_of(donor.server, site.server.folder, DATABASE)
-        site.server.start()
-
-
-async def facts_of(site: Site) -> observe.DatabaseFacts:
-    """Look at a site's database."""
-    async with connect(site.target()) as connection:
-        return await observe.observe(connection)
 
 
 def as_peer(site: Site) -> Target:

@@ -125,9 +125,13 @@ class Server:
         make_own(data, data / "postgresql.conf", database, server.run_with_text)
         return server
 
-    def run_with_text(self, argv: Sequence[str], text: str = "", on_line: Callable[[str], None] = print) -> str:
-        """Run a program of PostgreSQL that reads a text."""
-        return run_program(self.rootfs.command(argv, binds=[self.folder]), text, on_line)
+    def run_with_text(self, argv: Sequence[str], text: str = "", on_line: Callable[[str], None] | None = None) -> str:
+        """Run a program of PostgreSQL that reads a text; what it says goes into the server's log."""
+        return run_program(self.rootfs.command(argv, binds=[self.folder]), text, on_line or self._log)
+
+    def _log(self, line: str) -> None:
+        with (self.folder / "log").open("a") as log:
+            log.write(f"{line}\n")
 
     def run(self, argv: Sequence[str], *folders: Path) -> None:
         """Run a program of PostgreSQL that sees the server's folder and these others."""

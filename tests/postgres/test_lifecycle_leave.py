@@ -9,8 +9,9 @@ import pytest
 from multiserver.postgres.connect import connect
 from multiserver.replication import leave
 from multiserver.replication.links import NotReady
-from tests.postgres.lives import Lives, facts_of
+from tests.postgres.lives import Lives
 from tests.postgres.mesh import DATABASE, OWNER, Site
+from tests.postgres.rounds import facts_of
 from tests.postgres.servers import eventually
 from tests.postgres.writers import Writers
 
