@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGQUIT
+from threading import Lock
 from typing import Protocol
 
 from multiserver.postgres.connect import Target
@@ -35,30 +37,68 @@ class Arena:
     """A mesh of sites that reach each other over lines."""
 
     sites: list[Site]
+    """The members that have a server. Replaced, never changed, as several threads look at it."""
     network: Network
     lines: Mapping[tuple[int, int], Line]
-    """By receiver and sender."""
+    """By receiver and sender, also for the sites that may join."""
+    folder: Path
+    hands: Mapping[int, Lock]
+    """By site: held by whoever stops, starts or repairs it, as faults and repairs come from different threads."""
+    names: Mapping[int, str] = field(init=False)
+    """Who is declared to be a member, by number; one that joins is that before it has a server."""
+    everyone: list[Site] = field(init=False)
+    """All who ever were members."""
+    past: list[SiteFacts] = field(default_factory=list)
+    """What was written at sites that left, and in volumes that are gone."""
+
+    def __post_init__(self) -> None:
+        self.names = {site.number: site.name for site in self.sites}
+        self.everyone = list(self.sites)
+
+    @property
+    def running(self) -> list[Site]:
+        """The members whose servers are up."""
+        return [site for site in self.sites if site.server.process is not None]
 
     def site(self, number: int) -> Site:
-        return self.sites[number - 1]
+        return next(site for site in self.sites if site.number == number)
+
+    def is_running(self, number: int) -> bool:
+        return any(site.number == number for site in self.running)
 
     def reach(self, receiver: int, sender: int) -> Target:
         """Where a receiver reaches a sender, by their numbers."""
         return Target("127.0.0.1", DATABASE, "multiserver_peer", self.lines[receiver, sender].port)
 
+    def lead_to(self, site: Site) -> None:
+        """Have all lines to a site lead to the server that it has now."""
+        for (_, sender), line in self.lines.items():
+            if sender == site.number:
+                line.target_port = site.server.port
+
 
 @contextmanager
-def arena(rootfs: Rootfs, template: Path, folder: Path, count: int) -> Iterator[Arena]:
-    """So many servers, all lines well; all of it is gone at the end."""
+def arena(rootfs: Rootfs, template: Path, folder: Path, count: int, joins: int = 0) -> Iterator[Arena]:
+    """So many servers, and lines for so many more sites, all of them well; all of it is gone at the end."""
     with network() as lines_network, servers(rootfs, template, folder, count) as made:
-        sites = [Site(number, server) for number, server in enumerate(made, start=1)]
+        numbers = range(1, count + joins + 1)
         lines = {
-            (receiver.number, sender.number): lines_network.line_to(sender.server.port)
-            for receiver in sites
-            for sender in sites
-            if receiver is not sender
+            (receiver, sender): lines_network.line_to(made[sender - 1].port if sender <= count else NOWHERE)
+            for receiver in numbers
+            for sender in numbers
+            if receiver != sender
         }
-        yield Arena(sites, lines_network, lines)
+        sites = [Site(number, server) for number, server in enumerate(made, start=1)]
+        place = Arena(sites, lines_network, lines, folder, {number: Lock() for number in numbers})
+        try:
+            yield place
+        finally:
+            for site in place.everyone:
+                site.server.stop(SIGQUIT)  # It may be another server than the one that was made above.
+
+
+NOWHERE = 1
+"""A port on which nobody listens, for lines to sites that have no server yet."""
 
 
 def hurry(template: Path) -> None:

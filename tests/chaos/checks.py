@@ -98,7 +98,10 @@ def rows_are_the_newest_images(outcome: Outcome) -> Findings:
 def acknowledged_rows_are_captured(outcome: Outcome) -> Findings:
     """Every row that a client was told is written stands in its site's journal."""
     captured = Counter(
-        event.row["note"] for site in outcome.sites for event in site.journal if event.row and event.row.get("note")
+        event.row["note"]
+        for events in outcome.events.values()
+        for event in events
+        if event.row and event.row.get("note")
     )
     for ledger in outcome.ledgers:
         for token, rows in ledger.rows_by_token.items():
@@ -127,7 +130,7 @@ def appended_rows_stand_once(outcome: Outcome) -> Findings:
 
 def lost_changes_are_logged(outcome: Outcome) -> Findings:
     """A change that does not count in the end was seen by whoever wrote over it, or stands in a site's conflict log."""
-    logged = frozenset(entry for site in outcome.sites for entry in site.conflicts)
+    logged = frozenset(entry for site in outcome.lives for entry in site.conflicts)
     forgotten = max(site.horizon for site in outcome.sites)  # all had seen that, whatever later changes name as base
     for key, events in outcome.events.items():
         seen = {events[0].version}

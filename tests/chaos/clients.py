@@ -2,13 +2,15 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from tests.chaos.workload import Part, Statement, Transaction
+from tests.chaos.scenario import Scenario
+from tests.chaos.workload import Part, Statement, Transaction, script
 from tests.postgres.mesh import DATABASE, OWNER, Site
 
 PATIENCE_SECONDS = 60.0
@@ -44,15 +46,25 @@ class Ledger:
 
 
 class Progress:
-    """How far all clients are, for whoever breaks things meanwhile; and which sites are up, for the clients."""
+    """How far all clients are, for whoever breaks things meanwhile; and where they may work, for the clients."""
 
-    def __init__(self, transactions: int, clients: int) -> None:
-        self.transactions = transactions
+    def __init__(self) -> None:
+        self.transactions = 0
         self.done = 0
-        self.moving = clients
+        self.moving = 0
         """Clients that neither have ended nor wait for their site."""
         self.down: set[int] = set()
+        self._paused: set[int] = set()
+        self._dismissed: set[int] = set()
+        self._at_work: Counter[int] = Counter()
+        """By site: transactions under way."""
         self._changed = threading.Condition()
+
+    def begin(self, transactions: int) -> None:
+        """Count one more client with so many transactions."""
+        with self._changed:
+            self.transactions += transactions
+            self._move(1)
 
     def wait_until(self, fraction: float) -> None:
         """Wait until this fraction of all transactions was tried, or nobody can go on by himself."""
@@ -70,18 +82,53 @@ class Progress:
             self.down = set(sites)
             self._changed.notify_all()
 
-    def wait_for_site(self, site: int) -> None:
+    def pause(self, site: int) -> None:
+        """Let no client of a site begin another transaction; those under way go on until the site is idle."""
+        with self._changed:
+            self._paused.add(site)
+
+    def is_idle(self, site: int) -> bool:
+        return not self._at_work[site]
+
+    def is_paused(self, site: int) -> bool:
+        return site in self._paused
+
+    def resume(self, site: int) -> None:
+        with self._changed:
+            self._paused.discard(site)
+            self._changed.notify_all()
+
+    def dismiss(self, site: int) -> None:
+        """Let the clients of a site end before their next transaction."""
+        with self._changed:
+            self._dismissed.add(site)
+            self._changed.notify_all()
+
+    def dismiss_paused(self) -> None:
+        """Let the clients end that would wait for their site in vain."""
+        for site in tuple(self._paused):
+            self.dismiss(site)
+
+    @contextmanager
+    def transaction(self, site: int) -> Iterator[bool]:
+        """Wait until a client may work at its site; gives False if it must end instead."""
         with self._changed:
             self._move(-1)
-            found = self._changed.wait_for(lambda: site not in self.down, PATIENCE_SECONDS)
+            found = self._changed.wait_for(
+                lambda: site in self._dismissed or site not in self.down | self._paused, PATIENCE_SECONDS
+            )
             self._move(1)
+            may_work = found and site not in self._dismissed
+            self._at_work[site] += may_work
         if not found:
             raise AssertionError(f"site {site} stays away for more than {PATIENCE_SECONDS:g} s")
-
-    def step(self) -> None:
-        with self._changed:
-            self.done += 1
-            self._changed.notify_all()
+        try:
+            yield may_work
+        finally:
+            with self._changed:
+                self._at_work[site] -= may_work
+                self.done += may_work
+                self._changed.notify_all()
 
     def end(self) -> None:
         with self._changed:
@@ -108,9 +155,10 @@ class Client(threading.Thread):
     def run(self) -> None:
         try:
             for transaction in self._script:
-                self._progress.wait_for_site(self._site.number)
-                self._try(transaction)
-                self._progress.step()
+                with self._progress.transaction(self._site.number) as may_work:
+                    if not may_work:
+                        break
+                    self._try(transaction)
         except Exception as error:  # noqa: BLE001 - whatever it is, the history shall report it
             self.error = error
         finally:
@@ -174,3 +222,30 @@ class Client(threading.Thread):
             (told.appended if statement.appends else told.rows_by_token)[statement.token] += cursor.rowcount
         if statement.draws:
             told.numbers += [row[0] for row in cursor.fetchall()]
+
+
+class Crew:
+    """The clients of all sites; those of a site that joins begin later."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.clients: list[Client] = []
+        self.progress = Progress()
+        self._scenario = scenario
+
+    def begin_at(self, *sites: Site) -> None:
+        """Let the clients of some sites begin, all at once."""
+        made = [
+            Client(site, script(self._scenario, site.number, number), self.progress)
+            for site in sites
+            for number in range(1, self._scenario.clients + 1)
+        ]
+        for _ in made:
+            self.progress.begin(self._scenario.transactions)
+        for client in made:
+            client.start()
+        self.clients += made
+
+    def join(self) -> None:
+        """Wait until all have ended."""
+        for client in self.clients:
+            client.join()

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from multiserver.postgres.connect import connect
-from multiserver.postgres.errors import DatabaseError
-from multiserver.replication import compare, completeness, links, pull, slots, subscriptions
+from multiserver.replication import completeness, links, slots, subscriptions
 from tests.chaos.arena import Arena, within
 from tests.chaos.facts import SiteFacts, read_site
+from tests.chaos.rounds import Rounds
 from tests.postgres.mesh import Site, install_engine
 
 DRAIN_SECONDS = 60.0
@@ -49,12 +49,15 @@ class Engine:
 
     def drain(self, place: Arena) -> list[str]:
         deadline = time.monotonic() + DRAIN_SECONDS
-        return repair(place, deadline) or self._drain(place.sites, deadline)
+        rounds = Rounds(place)
+        left = rounds.settle(deadline)
+        left += [f"site {number} takes itself for one that was put back in time" for number in rounds.renounced]
+        return left or self._drain(place.sites, deadline)
 
     def _drain(self, sites: list[Site], deadline: float) -> list[str]:
         """Wait for heartbeats, by position and not by time: clocks may be wrong. The second ones settle parked rows."""
         for _ in range(2):
-            positions = {site.number: site.admin("select pg_current_wal_insert_lsn()::text")[0] for site in sites}
+            positions = {site.number: site.admin(POSITION)[0] for site in sites}
             for site in sites:
                 site.admin("select multiserver.beat()")
             undrained = [
@@ -115,9 +118,15 @@ def forgets_all(sites: list[Site]) -> bool:
     return not any(leftovers(site) for site in sites)
 
 
-def has_received(site: Site, peer: Site, position: str) -> bool:
-    query = "select 1 from multiserver.heartbeats where server_number = %s and sent_lsn >= %s::pg_lsn"
-    return bool(site.admin(query, [peer.number, position]))
+POSITION = "select incarnation::text, pg_current_wal_insert_lsn()::text from multiserver.site_settings"
+
+
+def has_received(site: Site, peer: Site, position: tuple[str, str]) -> bool:
+    """Has a site heard its peer since this position? It counts in one incarnation only."""
+    query = """
+    select 1 from multiserver.heartbeats where server_number = %s and incarnation = %s::uuid and sent_lsn >= %s::pg_lsn
+    """
+    return bool(site.admin(query, [peer.number, *position]))
 
 
 IDLE_SUBSCRIPTIONS = """
@@ -135,33 +144,7 @@ def link_errors(site: Site, errors_before: int) -> tuple[str, ...]:
     return idle + ((f"site {site.number} failed to merge {new} times after all had come",) if new else ())
 
 
-def repair(place: Arena, deadline: float) -> list[str]:
-    """Do what operator and agents do about lost slots; return a sentence for each link that stays incomplete."""
-    for site in place.sites:
-        asyncio.run(ensure_slots(place, site))
-    return [
-        f"site {receiver} could not pull from site {sender}, which lost its slot, within {DRAIN_SECONDS:g} s"
-        for receiver, sender in place.lines
-        if not within(deadline - time.monotonic(), lambda: asyncio.run(complete(place, receiver, sender)))  # noqa: B023
-    ]
-
-
 async def ensure_slots(place: Arena, site: Site) -> None:
     async with connect(site.target()) as connection:
-        for receiver, sender in place.lines:
-            if sender == site.number:
-                await slots.ensure_slot(connection, receiver)
-
-
-async def complete(place: Arena, receiver: int, sender: int) -> bool:
-    """Let the receiver pull from the sender if anything may be missing between them; say whether nothing is now."""
-    try:
-        async with connect(place.site(receiver).target()) as own, connect(place.reach(receiver, sender)) as peer:
-            facts = await completeness.ask_peer(peer, receiver)
-            if facts is None or await completeness.is_complete(own, facts):
-                return facts is not None
-            began = await own.value("select clock_timestamp()")
-            await pull.pull(own, peer)
-            return await completeness.note_pull(own, facts, began)
-    except (DatabaseError, compare.NotComparable):
-        return False
+        for receiver in place.names.keys() - {site.number}:
+            await slots.ensure_slot(connection, receiver)

@@ -65,20 +65,28 @@ class Outcome:
     """Everything a check may look at."""
 
     sites: Sequence[SiteFacts]
+    """The members at the end."""
     ledgers: Sequence[Ledger] = ()
     undrained: Sequence[str] = ()
     """Links over which not everything came within the time given."""
     errors: Sequence[str] = ()
     """What clients met that no application should meet."""
+    past: Sequence[SiteFacts] = ()
+    """Journals and conflict logs of sites that left, and of volumes that are gone."""
+
+    @property
+    def lives(self) -> Sequence[SiteFacts]:
+        """All journals and conflict logs that ever were; parts are there twice, if a site was put back in time."""
+        return (*self.past, *self.sites)
 
     @cached_property
     def events(self) -> Mapping[Key, Sequence[Event]]:
         """Every change of every site, by key, the newest first."""
-        found: dict[Key, list[Event]] = {}
-        for site in self.sites:
+        found: dict[Key, dict[int, Event]] = {}
+        for site in self.lives:
             for event in site.journal:
-                found.setdefault(event.key, []).append(event)
-        return {key: sorted(events, key=lambda event: -event.version) for key, events in found.items()}
+                found.setdefault(event.key, {})[event.version] = event
+        return {key: [events[v] for v in sorted(events, reverse=True)] for key, events in found.items()}
 
 
 TABLES = """
@@ -110,6 +118,13 @@ def read_site(site: Site) -> SiteFacts:
         read_conflicts(site, catalogue),
         site.admin("select coalesce(multiserver.collected_horizon(), 0)")[0],
     )
+
+
+def read_past(site: Site) -> SiteFacts:
+    """Return what is only there as long as a site's volume is."""
+    catalogue = read_catalogue(site)
+    journal, conflicts = read_journal(site, catalogue), read_conflicts(site, catalogue)
+    return SiteFacts(site.number, {}, {}, journal=journal, conflicts=conflicts)
 
 
 @dataclass(frozen=True)

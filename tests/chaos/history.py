@@ -2,19 +2,20 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.chaos.arena import Arena, Replication, arena
 from tests.chaos.checks import ALL, Check, Finding, findings
-from tests.chaos.clients import Client, Progress
 from tests.chaos.engine import Engine
 from tests.chaos.facts import Outcome
 from tests.chaos.faults import World
-from tests.chaos.scenario import Scenario
-from tests.chaos.workload import TABLES, script
+from tests.chaos.keeper import Keeper
+from tests.chaos.scenario import MEMBERSHIP, Scenario
+from tests.chaos.workload import TABLES
 from tests.rootfs import Rootfs
 
 
@@ -65,41 +66,49 @@ class Stage:
         with TemporaryDirectory(dir=self.folder) as name:
             folder = Path(name)
             folder.chmod(0o755)
-            with arena(self.rootfs, self.template, folder, scenario.sites) as place:
+            with arena(self.rootfs, self.template, folder, scenario.sites, scenario.joins) as place:
                 self.replication.build(place, TABLES)
                 self.sabotage(place)
-                clients, world = live(place, scenario)
-                outcome = self.observe(place, clients)
+                world = live(place, scenario)
+                outcome = self.observe(place, world)
         transactions: Counter[str] = Counter()
         for ledger in outcome.ledgers:
             transactions.update(acknowledged=ledger.acknowledged, refused=ledger.refused, unknown=ledger.unknown)
         seconds = time.monotonic() - started
         return Verdict(scenario, findings(outcome, self.checks), transactions, world.befallen, seconds)
 
-    def observe(self, place: Arena, clients: Sequence[Client]) -> Outcome:
+    def observe(self, place: Arena, world: World) -> Outcome:
         """Wait until all has come everywhere, then read everything."""
         undrained = self.replication.drain(place)
+        clients = world.crew.clients
         return Outcome(
             self.replication.read(place),
             [client.ledger for client in clients],
-            undrained,
+            [*world.keeper.undone, *undrained],
             [f"a client at site {client.ledger.site} met {client.error!r}" for client in clients if client.error],
+            place.past,
         )
 
 
-def live(place: Arena, scenario: Scenario) -> tuple[list[Client], World]:
+def live(place: Arena, scenario: Scenario) -> World:
     """Let all clients do what they want, and everything befall them that the scenario has."""
-    count = scenario.sites * scenario.clients
-    progress = Progress(count * scenario.transactions, count)
-    clients = [
-        Client(site, script(scenario, site.number, number), progress)
-        for site in place.sites
-        for number in range(1, scenario.clients + 1)
-    ]
-    world = World(place, scenario, progress)
-    for client in clients:
-        client.start()
-    world.run()
-    for client in clients:
-        client.join()
-    return clients, world
+    world = World(place, scenario)
+    with kept(world.keeper, any(scenario.count(kind) for kind in MEMBERSHIP)):
+        world.crew.begin_at(*place.sites)
+        world.run()
+    world.crew.join()
+    return world
+
+
+@contextmanager
+def kept(keeper: Keeper, is_needed: bool) -> Iterator[None]:
+    """Have a mesh kept in order meanwhile; other histories show that the engine itself needs nobody for that."""
+    if not is_needed:
+        yield
+        return
+    keeper.start()
+    try:
+        yield
+        keeper.finish()
+    finally:
+        keeper.stop()

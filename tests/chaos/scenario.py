@@ -11,6 +11,7 @@ from random import Random
 
 LONGEST_SKEW_SECONDS = 600.0
 SLOWEST_LINK_SECONDS = 0.15
+SCHEMA_SITE = 1
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,20 @@ class Scenario:
     """One site alone has a CHECK that refuses some rows for a while, those of clients and those of peers."""
     collections: int = 0
     """All sites forget what they need no longer, with no margin."""
+    joins: int = 0
+    """A further site joins, copied from a donor, and its clients begin."""
+    leaves: int = 0
+    """A site is closed, hands over what it wrote, and goes for good."""
+    lost_volumes: int = 0
+    """A site's data is gone, once a peer has all that it wrote; it is filled again from a peer."""
+    rewinds: int = 0
+    """A site's data of an earlier moment is put back, once a peer has all that it wrote since."""
 
     @classmethod
     def draw(cls, seed: int, longest: int = 30) -> "Scenario":
         """Return the scenario of a seed, its clients with at most `longest` transactions."""
         dice = Random(f"{seed} scenario")
-        counts = {kind: dice.choice((0, 0, 1, 2, 3)) for kind in FAULTS}
+        counts = {kind: dice.choice((0, 0, 1, 2, 3)) for kind in FAULTS if kind not in MEMBERSHIP}
         return cls(
             seed,
             sites=dice.choice((3, 3, 3, 4, 5)),
@@ -60,6 +69,7 @@ class Scenario:
             transactions=dice.randint(longest // 2, longest),
             keys=dice.choice((3, 6, 12)),
             **counts,
+            **draw_membership(seed),
         )
 
     @classmethod
@@ -75,6 +85,15 @@ class Scenario:
 
 
 FAULTS = tuple(field.name for field in fields(Scenario))[5:]
+MEMBERSHIP = ("joins", "leaves", "lost_volumes", "rewinds")
+"""The kinds that the keeper brings about; they take long, so few histories have one."""
+ONE_IN = 3
+
+
+def draw_membership(seed: int) -> dict[str, int]:
+    """Return what befalls the membership, by a dice of its own, so that all else of a seed stays as it is."""
+    dice = Random(f"{seed} membership")
+    return {dice.choice(MEMBERSHIP): dice.choice((1, 1, 2))} if dice.randrange(ONE_IN) == 0 else {}
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,10 @@ def draw_fault(scenario: Scenario, kind: str, index: int) -> Fault:
         "slow_links": dice.uniform(0.01, 1) * SLOWEST_LINK_SECONDS,
     }
     sites = tuple(dice.sample(range(1, scenario.sites + 1), 2))
+    if kind == "joins":
+        sites = (scenario.sites + 1 + index,)
+    elif kind == "leaves" and sites[0] == SCHEMA_SITE:
+        sites = sites[::-1]
     return Fault(kind, begins, min(begins + lasts, 1.0), sites, amount.get(kind, 0.0))
 
 

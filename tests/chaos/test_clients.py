@@ -36,7 +36,7 @@ def test_a_transaction_is_unknown_if_its_server_dies_while_the_last_part_is_undo
         site.server.sql(f"create database {DATABASE} owner {OWNER}", database="postgres")
         site.sql("create table items (id integer primary key, note text)")
         site.sql("insert into items values (1, 'once')")
-        client = ClientOfADyingServer(site, [Transaction((Part((WRITTEN,)), Part((REFUSED,))))], Progress(1, 1))
+        client = ClientOfADyingServer(site, [Transaction((Part((WRITTEN,)), Part((REFUSED,))))], Progress())
 
         client.run()
 

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tests.chaos.faults import line_condition, servers_down, skew_microseconds
+from tests.chaos.circumstances import skew_microseconds
+from tests.chaos.faults import line_condition, servers_down
 from tests.chaos.proxy import WELL, Condition
 from tests.chaos.scenario import FAULTS, Fault, Scenario, schedule
 from tests.chaos.shrink import shrink
