@@ -14,6 +14,8 @@ from tests.chaos.workload import Part, Statement, Transaction, script
 from tests.postgres.mesh import DATABASE, OWNER, Site
 
 PATIENCE_SECONDS = 60.0
+THINKING_SECONDS = 0.4
+"""How long a client that takes its time waits before each transaction."""
 REFUSALS = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.ForeignKeyViolation,
@@ -56,6 +58,7 @@ class Progress:
         self.down: set[int] = set()
         self._paused: set[int] = set()
         self._dismissed: set[int] = set()
+        self._thoughtful = False
         self._at_work: Counter[int] = Counter()
         """By site: transactions under way."""
         self._changed = threading.Condition()
@@ -104,6 +107,12 @@ class Progress:
             self._dismissed.add(site)
             self._changed.notify_all()
 
+    def be_thoughtful(self, thoughtful: bool) -> None:
+        """Let all clients take their time from now on, or no longer."""
+        with self._changed:
+            self._thoughtful = thoughtful
+            self._changed.notify_all()
+
     def dismiss_paused(self) -> None:
         """Let the clients end that would wait for their site in vain."""
         for site in tuple(self._paused):
@@ -113,6 +122,7 @@ class Progress:
     def transaction(self, site: int) -> Iterator[bool]:
         """Wait until a client may work at its site; gives False if it must end instead."""
         with self._changed:
+            self._changed.wait_for(lambda: not self._thoughtful, THINKING_SECONDS)
             self._move(-1)
             found = self._changed.wait_for(
                 lambda: site in self._dismissed or site not in self.down | self._paused, PATIENCE_SECONDS

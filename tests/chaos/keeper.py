@@ -57,6 +57,11 @@ class Keeper(threading.Thread):
             self._acts.append((name, act))
             self._changed.notify_all()
 
+    def start(self) -> None:
+        """Begin, with clients that take their time, so that they work as long as members come and go."""
+        self.crew.progress.be_thoughtful(True)
+        super().start()
+
     def finish(self) -> None:
         """Wait until all acts are done."""
         with self._changed:
@@ -70,6 +75,7 @@ class Keeper(threading.Thread):
             self._ends = True
             self._changed.notify_all()
         self.join()
+        self.crew.progress.be_thoughtful(False)
         self.crew.progress.dismiss_paused()
         self.undone += [f"site {n} took itself for one put back in time" for n in sorted(self.rounds.renounced)]
         if self._error is not None:
@@ -92,7 +98,8 @@ class Keeper(threading.Thread):
             if self._acts and begun is not None:
                 name, act = self._acts[0]
                 waits_for = next(act, None)
-                logger.info("%s: %s", name, waits_for or "done")
+                progress = self.crew.progress
+                logger.info("%d of %d, %s: %s", progress.done, progress.transactions, name, waits_for or "done")
                 if waits_for is not None and time.monotonic() > begun + ACT_SECONDS:
                     self.undone.append(f"{name}: not within {ACT_SECONDS:g} s: {waits_for}")
                     waits_for = None

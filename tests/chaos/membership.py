@@ -16,6 +16,7 @@ from multiserver.replication import leave
 from multiserver.replication.observe import DatabaseFacts, lsn_number
 from tests.chaos.facts import read_past
 from tests.chaos.keeper import Act, Keeper, has_all_of, holds, is_open, look, until
+from tests.chaos.rounds import WITHOUT_PEERS
 from tests.chaos.scenario import SCHEMA_SITE
 from tests.ports import free_port
 from tests.postgres.mesh import NAMES, Site
@@ -209,7 +210,7 @@ def save_now(keeper: Keeper, site: Site, index: int) -> bool:
     with keeper.place.hands[site.number]:
         if not keeper.place.is_running(site.number):
             return False
-        site.server.stop()
+        site.server.stop(WITHOUT_PEERS)
         site.server.save("saved").rename(saved_as(keeper, index))
         site.server.start()
     return True

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from signal import SIGQUIT
 
 import psycopg
 
@@ -22,6 +23,9 @@ LINK_SECONDS = 15.0
 STATEMENT_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 BEYOND_REPAIR = "MS022"
+
+WITHOUT_PEERS = SIGQUIT
+"""Stops a server without waiting until its peers have confirmed everything, for which a cut may let it wait forever."""
 
 MUST_BEGIN_ANEW = "select multiserver.log_must_begin_anew()"
 IS_CLOSED = "select opened_at is null from multiserver.site_settings"
@@ -65,7 +69,7 @@ class Rounds:
         with self._tolerant(f"site {site.number}", site) as left:
             async with held(self.place, site.number), to(site.target()) as own:
                 if await own.value(MUST_BEGIN_ANEW):
-                    await asyncio.to_thread(site.server.begin_anew, DATABASE)
+                    await asyncio.to_thread(site.server.begin_anew, DATABASE, WITHOUT_PEERS)
                     return [f"site {site.number} has begun a new log"]
                 if await keep_for_peers(own, site.number, dict(self.place.names)):
                     left.append(f"site {site.number} follows its peers")

@@ -146,5 +146,19 @@ ALL: dict[str, Sabotage] = {
     ),
     "TRUNCATE is not captured": leave_truncates_out,
     "two sites draw from one range of numbers": everywhere(SHARE_NUMBERS),
+    "a site that is filled again takes the streams of its old volume for its own": edited(
+        "note_subscription",
+        "case when exists (select from multiserver.broken_history) then clock_timestamp() end",
+        "null",
+    ),
+    "a site that was put back in time asks nobody what it lacks": edited(
+        "renounce", "perform multiserver.doubt_links();", ""
+    ),
 }
 """Every sabotage by what it does."""
+
+FAULTS_NEEDED = {
+    "a site that is filled again takes the streams of its old volume for its own": {"lost_volumes": 2},
+    "a site that was put back in time asks nobody what it lacks": {"rewinds": 1},
+}
+"""The faults without which a sabotage changes nothing."""

@@ -88,6 +88,8 @@ FAULTS = tuple(field.name for field in fields(Scenario))[5:]
 MEMBERSHIP = ("joins", "leaves", "lost_volumes", "rewinds")
 """The kinds that the keeper brings about; they take long, so few histories have one."""
 ONE_IN = 3
+EARLY = 0.6
+"""They begin in this part of the clients' work, so that there is some left for afterwards."""
 
 
 def draw_membership(seed: int) -> dict[str, int]:
@@ -124,6 +126,8 @@ def draw_fault(scenario: Scenario, kind: str, index: int) -> Fault:
         "slow_links": dice.uniform(0.01, 1) * SLOWEST_LINK_SECONDS,
     }
     sites = tuple(dice.sample(range(1, scenario.sites + 1), 2))
+    if kind in MEMBERSHIP:
+        begins *= EARLY
     if kind == "joins":
         sites = (scenario.sites + 1 + index,)
     elif kind == "leaves" and sites[0] == SCHEMA_SITE:

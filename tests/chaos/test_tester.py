@@ -26,5 +26,6 @@ def test_native_replication_is_found_to_diverge(native_stage: Stage) -> None:
 @pytest.mark.parametrize("what", sabotage.ALL)
 def test_a_broken_engine_is_found(stage: Stage, what: str) -> None:
     broken = stage.sabotaged(sabotage.ALL[what])
-    found = first_found(broken, keys=6, transactions=30, partings=6, isolations=3, skews=3, collections=3).findings
+    faults = {"partings": 6, "isolations": 3, "skews": 3, "collections": 3} | sabotage.FAULTS_NEEDED.get(what, {})
+    found = first_found(broken, keys=6, transactions=30, **faults).findings
     assert not {finding.check for finding in found} <= {"clients_met_no_surprise", "everything_came"}

@@ -147,10 +147,10 @@ class Server:
         shutil.rmtree(self.folder / "pgdata")
         saved.rename(self.folder / "pgdata")
 
-    def begin_anew(self, database: str) -> None:
+    def begin_anew(self, database: str, how: signal.Signals = signal.SIGINT) -> None:
         """Restart with a log that begins anew, as `multiserver prepare` does at a site that was put back in time."""
         data = self.folder / "pgdata"
-        self.stop()
+        self.stop(how)
         run_single_user(data, data / "postgresql.conf", database, DROP_SLOTS, self.run_with_text)
         begin_new_log(data, new_identifier(), self.run_with_text)
         self.start()
