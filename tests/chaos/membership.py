@@ -8,6 +8,7 @@ and its conflict log, is read then.
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL
 
@@ -155,9 +156,8 @@ def filled(keeper: Keeper, site: Site, schema_version: int) -> Act:
 def fill_now(keeper: Keeper, site: Site, schema_version: int) -> bool:
     place = keeper.place
     with place.hands[site.number]:
-        donor = next(
-            (peer for peer in place.running if peer is not site and can_give(keeper, peer, schema_version)), None
-        )
+        donors = [peer for peer in place.running if peer is not site and can_give(keeper, peer, schema_version)]
+        donor = min(donors, key=last_word, default=None)
         if donor is None:
             return False
         fill(site, donor)
@@ -182,6 +182,11 @@ def opened(keeper: Keeper, site: Site, schema_version: int = 0) -> Act:
             yield from until("the volume is emptied", lambda: bury(keeper, site) is not None)
             yield from filled(keeper, site, schema_version)
         yield "the site opens"
+
+
+def last_word(site: Site) -> datetime:
+    """Since when a site has not heard from some peer: the longer, the more it lacks, and the better it is as a test."""
+    return min((beat.received_at for beat in look(site).heartbeats), default=datetime.max.replace(tzinfo=UTC))
 
 
 def is_closed(site: Site) -> bool:
