@@ -118,3 +118,15 @@ def test_what_a_site_has_forgotten_is_no_difference() -> None:
 
 def test_a_change_that_all_had_seen_before_its_row_was_forgotten_need_not_be_logged() -> None:
     assert checks.findings(at_hamburg(conflicts=frozenset(), horizon=OLD)) == []
+
+
+def test_what_was_written_in_a_volume_that_is_gone_counts_once() -> None:
+    gone = SiteFacts(2, {}, {}, journal=HAMBURG.journal, conflicts=HAMBURG.conflicts)
+    left = Outcome([BERLIN], [LEDGER], past=[gone])
+    refilled = Outcome(
+        [BERLIN, replace(HAMBURG, journal=HAMBURG.journal[:1], conflicts=frozenset())], [LEDGER], past=[gone]
+    )
+    assert checks.findings(left) == []
+    assert checks.findings(refilled) == []
+    put_back = replace(refilled, past=[gone, BERLIN], ledgers=[Ledger(1, Counter({"<1.1.1>": 2}))])
+    assert any("were acknowledged" in found for found in checks.acknowledged_rows_are_captured(put_back))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.chaos.circumstances import skew_microseconds
 from tests.chaos.faults import line_condition, servers_down
 from tests.chaos.proxy import WELL, Condition
-from tests.chaos.scenario import FAULTS, Fault, Scenario, schedule
+from tests.chaos.scenario import FAULTS, MEMBERSHIP, SCHEMA_SITE, Fault, Scenario, schedule
 from tests.chaos.shrink import shrink
 from tests.chaos.workload import script
 
@@ -24,6 +24,19 @@ def test_seeds_differ() -> None:
 def test_every_kind_of_fault_is_drawn() -> None:
     drawn = [Scenario.draw(seed) for seed in range(50)]
     assert all(any(scenario.count(kind) for scenario in drawn) for kind in FAULTS)
+
+
+def test_few_histories_have_members_that_come_and_go_and_then_of_one_kind() -> None:
+    kinds = [sum(Scenario.draw(seed).count(kind) > 0 for kind in MEMBERSHIP) for seed in range(300)]
+    assert set(kinds) == {0, 1}
+    assert 0.2 < sum(kinds) / len(kinds) < 0.5
+
+
+def test_new_sites_have_numbers_of_their_own_and_the_schema_site_stays() -> None:
+    for seed in range(50):
+        faults = schedule(Scenario(seed, sites=3, joins=2, leaves=2))
+        assert {fault.sites[0] for fault in faults if fault.kind == "joins"} == {4, 5}
+        assert SCHEMA_SITE not in {fault.sites[0] for fault in faults if fault.kind == "leaves"}
 
 
 def test_a_scenario_is_read_as_it_is_printed() -> None:
