@@ -93,7 +93,7 @@ class Keeper(threading.Thread):
         begun: float | None = None
         while not self._ends:
             self.rounds.round()
-            if self._acts and begun is None and is_whole(self.place):
+            if self._acts and begun is None and holds(lambda: is_whole(self.place)):
                 begun = time.monotonic()
             if self._acts and begun is not None:
                 name, act = self._acts[0]
@@ -129,9 +129,12 @@ def look(site: Site) -> DatabaseFacts:
     return asyncio.run(facts_of(site))
 
 
-def is_open(site: Site) -> bool:
-    facts = look(site)
+def serves(facts: DatabaseFacts) -> bool:
     return facts.opened_at is not None and facts.owner_may_login and not facts.log_must_begin_anew
+
+
+def is_open(site: Site) -> bool:
+    return serves(look(site))
 
 
 def has_all_of(own: DatabaseFacts, peer: DatabaseFacts) -> bool:
@@ -148,8 +151,10 @@ def has_all_of(own: DatabaseFacts, peer: DatabaseFacts) -> bool:
 
 def is_whole(place: Arena) -> bool:
     """Are all members there and open, each with everything of each other up to what is under way?"""
-    members = [look(site) for site in place.running if holds(lambda site=site: is_open(site))]  # type: ignore[misc]
+    members = [look(site) for site in place.running]
     return {facts.server_number for facts in members} == place.names.keys() and all(
-        set(own.sites) == place.names.keys() and all(has_all_of(own, peer) for peer in members if peer is not own)
+        serves(own)
+        and set(own.sites) == place.names.keys()
+        and all(has_all_of(own, peer) for peer in members if peer is not own)
         for own in members
     )

@@ -16,7 +16,7 @@ from multiserver.postgres.connect import connect
 from multiserver.replication import leave
 from multiserver.replication.observe import DatabaseFacts, lsn_number
 from tests.chaos.facts import read_past
-from tests.chaos.keeper import Act, Keeper, has_all_of, holds, is_open, look, until
+from tests.chaos.keeper import Act, Keeper, has_all_of, holds, is_open, look, serves, until
 from tests.chaos.rounds import WITHOUT_PEERS
 from tests.chaos.scenario import SCHEMA_SITE
 from tests.ports import free_port
@@ -92,7 +92,8 @@ def put_back(keeper: Keeper, number: int, index: int) -> Act:
         keeper.circumstances.apply_anew(site)
     yield from until("the site finds out that it was put back in time", lambda: number in rounds.renounced)
     rounds.renounced.discard(number)
-    if (look(site).schema_version or 0) < (lost.schema_version or 0):
+    was = yield from seen(site)
+    if (was.schema_version or 0) < (lost.schema_version or 0):
         rounds.beyond_repair.add(number)  # Schema changes come once, by the stream.
     yield from opened(keeper, site, lost.schema_version or 0)
     keeper.crew.progress.resume(number)
@@ -103,9 +104,7 @@ def ended(keeper: Keeper, site: Site) -> Generator[str, None, DatabaseFacts]:
     progress = keeper.crew.progress
     progress.pause(site.number)
     yield from until("the site's clients pause", lambda: progress.is_idle(site.number))
-    marks: list[DatabaseFacts] = []
-    yield from until("the site is there", lambda: marks.append(look(site)) is None)
-    mark = marks[0]
+    mark = yield from seen(site)
 
     def is_heir(peer: DatabaseFacts, own: DatabaseFacts) -> bool:
         return any(
@@ -124,6 +123,13 @@ def ended(keeper: Keeper, site: Site) -> Generator[str, None, DatabaseFacts]:
 
     yield from until("a peer has all that the site wrote", is_buried)
     return buried[0]
+
+
+def seen(site: Site) -> Generator[str, None, DatabaseFacts]:
+    """Look at a site, once it is there."""
+    found: list[DatabaseFacts] = []
+    yield from until("the site is there", lambda: found.append(look(site)) is None)
+    return found[0]
 
 
 def bury(keeper: Keeper, site: Site, is_heir: IsHeir | None = None) -> DatabaseFacts | None:
@@ -172,7 +178,8 @@ def can_give(keeper: Keeper, donor: Site, schema_version: int) -> bool:
     newest = [schema_version]
     if schema_site.server.process is not None and schema_site is not donor:
         newest.append(look(schema_site).schema_version or 0)
-    return holds(lambda: is_open(donor)) and (look(donor).schema_version or 0) >= max(newest)
+    facts = look(donor)
+    return serves(facts) and (facts.schema_version or 0) >= max(newest)
 
 
 def opened(keeper: Keeper, site: Site, schema_version: int = 0) -> Act:
