@@ -14,8 +14,6 @@ from tests.chaos.workload import Part, Statement, Transaction, script
 from tests.postgres.mesh import DATABASE, OWNER, Site
 
 PATIENCE_SECONDS = 60.0
-THINKING_SECONDS = 0.4
-"""How long a client that takes its time waits before each transaction."""
 REFUSALS = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.ForeignKeyViolation,
@@ -58,7 +56,7 @@ class Progress:
         self.down: set[int] = set()
         self._paused: set[int] = set()
         self._dismissed: set[int] = set()
-        self._thoughtful = False
+        self._thinking_seconds = 0.0
         self._at_work: Counter[int] = Counter()
         """By site: transactions under way."""
         self._changed = threading.Condition()
@@ -107,10 +105,10 @@ class Progress:
             self._dismissed.add(site)
             self._changed.notify_all()
 
-    def be_thoughtful(self, thoughtful: bool) -> None:
-        """Let all clients take their time from now on, or no longer."""
+    def think(self, seconds: float) -> None:
+        """Let all clients wait so long before each transaction, from now on."""
         with self._changed:
-            self._thoughtful = thoughtful
+            self._thinking_seconds = seconds
             self._changed.notify_all()
 
     def dismiss_paused(self) -> None:
@@ -122,7 +120,8 @@ class Progress:
     def transaction(self, site: int) -> Iterator[bool]:
         """Wait until a client may work at its site; gives False if it must end instead."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._thoughtful, THINKING_SECONDS)
+            seconds = self._thinking_seconds
+            self._changed.wait_for(lambda: self._thinking_seconds < seconds, seconds)
             self._move(-1)
             found = self._changed.wait_for(
                 lambda: site in self._dismissed or site not in self.down | self._paused, PATIENCE_SECONDS

@@ -31,6 +31,9 @@ Act = Iterator[str]
 ACT_SECONDS = 120.0
 """How long an act may take; faults that are active meanwhile hold it up."""
 FINISH_SECONDS = 180.0
+BETWEEN_SECONDS = 0.2
+MEANWHILE_SECONDS = 1.5
+"""How long clients think before a transaction, and while an act waits or is under way: it shall not outlast them."""
 COMES_AND_GOES = (DatabaseError, psycopg.Error, OSError, TimeoutError, subprocess.CalledProcessError, *NOT_YET)
 """What a server that is killed, or a site that is not so far yet, causes: the act tries again after a round."""
 
@@ -55,11 +58,12 @@ class Keeper(threading.Thread):
         """Have an act done after those that were wished for before."""
         with self._changed:
             self._acts.append((name, act))
+            self.crew.progress.think(MEANWHILE_SECONDS)
             self._changed.notify_all()
 
     def start(self) -> None:
-        """Begin, with clients that take their time, so that they work as long as members come and go."""
-        self.crew.progress.be_thoughtful(True)
+        """Begin, with clients that take their time, so that they still work when members come and go."""
+        self.crew.progress.think(BETWEEN_SECONDS)
         super().start()
 
     def finish(self) -> None:
@@ -75,7 +79,7 @@ class Keeper(threading.Thread):
             self._ends = True
             self._changed.notify_all()
         self.join()
-        self.crew.progress.be_thoughtful(False)
+        self.crew.progress.think(0)
         self.crew.progress.dismiss_paused()
         self.undone += [f"site {n} took itself for one put back in time" for n in sorted(self.rounds.renounced)]
         if self._error is not None:
@@ -107,6 +111,7 @@ class Keeper(threading.Thread):
                     begun = None
                     with self._changed:
                         self._acts.popleft()
+                        self.crew.progress.think(MEANWHILE_SECONDS if self._acts else BETWEEN_SECONDS)
                         self._changed.notify_all()
             with self._changed:
                 self._changed.wait_for(lambda: self._ends, PAUSE_SECONDS)

@@ -89,7 +89,7 @@ MEMBERSHIP = ("joins", "leaves", "lost_volumes", "rewinds")
 """The kinds that the keeper brings about; they take long, so few histories have one."""
 ONE_IN = 3
 EARLY = 0.6
-"""They begin in this part of the clients' work, so that there is some left for afterwards."""
+"""They begin and end earlier than others by this factor, so that clients work meanwhile and afterwards."""
 
 
 def draw_membership(seed: int) -> dict[str, int]:
@@ -127,7 +127,7 @@ def draw_fault(scenario: Scenario, kind: str, index: int) -> Fault:
     }
     sites = tuple(dice.sample(range(1, scenario.sites + 1), 2))
     if kind in MEMBERSHIP:
-        begins *= EARLY
+        begins, lasts = EARLY * begins, EARLY * lasts
     if kind == "joins":
         sites = (scenario.sites + 1 + index,)
     elif kind == "leaves" and sites[0] == SCHEMA_SITE:
