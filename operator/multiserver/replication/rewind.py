@@ -19,9 +19,7 @@ async def rewound_incarnation(own: Connection, peer: Connection, own_number: int
         "select incarnation::text, run, sent_lsn::text, applied_lsn::text from multiserver.known_position(%s)",
         [own_number],
     )
-    if not known:
-        return None
-    position = known[0]
+    position = known[0] if known else dict.fromkeys(("incarnation", "run", "sent_lsn", "applied_lsn"))
     is_rewound = await own.value(
         "select multiserver.is_rewound(%(incarnation)s, %(run)s, %(sent_lsn)s, %(applied_lsn)s)", position
     )

@@ -63,23 +63,47 @@ end;
 
 create table multiserver.runs (
   started_at timestamptz primary key,
-  began_lsn pg_lsn not null
+  began_lsn pg_lsn not null,
+  complete_until bigint not null,
+  is_vouched_for boolean not null default false
 );
 comment on table multiserver.runs is
   'Each start of the server in this incarnation, and a position in the log that lies behind all of the run before.';
+comment on column multiserver.runs.complete_until is
+  'The version up to which the database that this run began with has all events of all sites.';
+comment on column multiserver.runs.is_vouched_for is 'A peer was asked in it, and knows no later state of this site.';
+
+-- The version up to which this database has all events of all sites, as far as its peers' heartbeats tell.
+create function multiserver.complete_until() returns bigint
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return least(coalesce(pg_sequence_last_value('multiserver.promised_horizon'), 0),
+    (select min(coalesce(multiserver.received_horizon(multiserver.server_number(), server_number), 0))
+     from multiserver.sites where server_number <> multiserver.server_number()));
+end $$;
 
 -- The present run of the server, by the time of its start. Heartbeats carry it, so that a peer can tell a site that was
 -- put back in time: every such turn goes with a start, and the peer knows of a run that this site has forgotten, or
 -- knows it to have gone on for longer.
+--
+-- Invariant: a run is noted before a heartbeat that comes in it tells us anything. If the database was put back, peers'
+-- slots skip what they had sent to the later one, and the heartbeats that follow would vouch for all of that. Until a peer
+-- has vouched for a run, the next one takes no more for complete than it had.
 create function multiserver.current_run() returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  -- Recovery, or the stop before, ended with a checkpoint, which lies nearer to the beginning than what we see now.
-  insert into multiserver.runs
-    select pg_postmaster_start_time(), least(pg_current_wal_insert_lsn(), redo_lsn) from pg_control_checkpoint()
-    on conflict (started_at) do nothing;
+  if not exists (select from multiserver.runs where started_at = pg_postmaster_start_time()) then
+    -- Recovery, or the stop before, ended with a checkpoint, which lies nearer to the beginning than what we see now.
+    insert into multiserver.runs (started_at, began_lsn, complete_until)
+      select pg_postmaster_start_time(), least(pg_current_wal_insert_lsn(), redo_lsn), least(multiserver.complete_until(),
+        (select case when not is_vouched_for then complete_until end
+         from multiserver.runs order by began_lsn desc limit 1))
+      from pg_control_checkpoint()
+      on conflict (started_at) do nothing;
+  end if;
   return pg_postmaster_start_time();
 end $$;
+grant execute on function multiserver.current_run() to multiserver_apply;
 
 -- A subscription to this incarnation of the peer was made. Returns nothing; what must be compared is in doubt now.
 create function multiserver.note_subscription(number integer, incarnation uuid) returns void
@@ -183,18 +207,24 @@ grant execute on function multiserver.known_position(integer) to multiserver_pee
 -- Does a peer know a later state of this incarnation than this database has? Then the database was put back in time.
 -- A server that crashed has all that it ever sent, since only what is on the disk is sent.
 -- Or does it know the site under another incarnation, and by a run that began after this one's history broke? Then this
--- is a volume that the site had before that incarnation.
+-- is a volume that the site had before that incarnation. A peer that knows nothing of the site knows nothing later.
 create function multiserver.is_rewound(known_incarnation uuid, known_run timestamptz, sent_lsn pg_lsn, applied_lsn pg_lsn)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  -- Noted now: it may have sent no heartbeat yet, and the log may be long already.
+  this_run constant timestamptz := multiserver.current_run();
 begin
-  perform multiserver.current_run();  -- it may have sent no heartbeat yet, and the log may be long already
-  return known_incarnation = multiserver.incarnation() and (
-    greatest(sent_lsn, applied_lsn) > pg_current_wal_lsn()
-    or not exists (select from multiserver.runs where started_at = known_run) and known_run is not null
-    or exists (select from multiserver.runs its join multiserver.runs later on later.began_lsn > its.began_lsn
-               where its.started_at = known_run and later.began_lsn <= is_rewound.sent_lsn))
-    or known_incarnation <> multiserver.incarnation()
-      and known_run > coalesce((select broken_at from multiserver.broken_history), '-infinity');
+  if known_incarnation = multiserver.incarnation() and (
+       greatest(sent_lsn, applied_lsn) > pg_current_wal_lsn()
+       or not exists (select from multiserver.runs where started_at = known_run) and known_run is not null
+       or exists (select from multiserver.runs its join multiserver.runs later on later.began_lsn > its.began_lsn
+                  where its.started_at = known_run and later.began_lsn <= is_rewound.sent_lsn))
+     or known_incarnation <> multiserver.incarnation()
+       and known_run > coalesce((select broken_at from multiserver.broken_history), '-infinity') then
+    return true;
+  end if;
+  update multiserver.runs set is_vouched_for = true where started_at = this_run and not is_vouched_for;
+  return false;
 end $$;
 
 -- The run before a run, as far as this incarnation knows.
@@ -272,18 +302,19 @@ end $$;
 -- that one finding is acted on once.
 create function multiserver.renounce(rewound_incarnation uuid) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  this_run constant timestamptz := multiserver.current_run();
+  had_all_until constant bigint := (select complete_until from multiserver.runs where started_at = this_run);
 begin
   update multiserver.site_settings set incarnation = gen_random_uuid() where incarnation = rewound_incarnation;
   if not found then
     return false;
   end if;
   perform multiserver.close_site();
-  insert into multiserver.broken_history (how, complete_until)
-    select 'rewound', least(coalesce(pg_sequence_last_value('multiserver.promised_horizon'), 0),
-      min(coalesce(multiserver.received_horizon(multiserver.server_number(), server_number), 0)))
-    from multiserver.sites where server_number <> multiserver.server_number()
+  insert into multiserver.broken_history (how, complete_until) values ('rewound', had_all_until)
     on conflict (one) do update set how = excluded.how, broken_at = excluded.broken_at, donor_number = null,
       complete_until = excluded.complete_until, system_identifier = excluded.system_identifier;
+  update multiserver.heartbeats set horizon = had_all_until where horizon > had_all_until;
   delete from multiserver.slots;
   delete from multiserver.runs;
   perform multiserver.doubt_links();

@@ -91,6 +91,7 @@ create function multiserver.shows_rewind(known multiserver.heartbeats, beat json
 
 create function multiserver.merge_heartbeat(version bigint, beat jsonb) returns void language sql
 begin atomic
+  select multiserver.current_run();  -- before anything is learned in it (21_links.sql)
   insert into multiserver.heartbeats as h
     (server_number, sent_at, received_at, system_identifier, sent_lsn, incarnation, run, collected, received, horizon)
   values (multiserver.version_site(version), multiserver.version_time(version), clock_timestamp(),
