@@ -232,10 +232,11 @@ def test_what_peers_say_after_a_site_was_put_back_does_not_count_as_received(liv
     assert not lives.check_for_rewinding(berlin)
     began = version_now(berlin)
     lives.mesh.drain()
+    silent_since = version_now(berlin)
+    berlin.beat()
     berlin.server.stop()
     saved = berlin.server.save("saved")
     berlin.server.start()
-    put_back = version_now(berlin)
     hamburg.sql("insert into visits (site, words) values (2, 'skipped by the slot')")
     lives.mesh.drain()
     berlin.server.stop()
@@ -245,12 +246,12 @@ def test_what_peers_say_after_a_site_was_put_back_does_not_count_as_received(liv
     def believes_to_have_it() -> bool:
         for peer in (hamburg, leipzig):
             peer.beat()
-        return bool(berlin.admin("select 1 from multiserver.heartbeats having min(horizon) > %s", [put_back]))
+        return bool(berlin.admin("select 1 from multiserver.heartbeats having min(horizon) > %s", [silent_since]))
 
     eventually(believes_to_have_it, "the peers' slots have skipped what they had sent")
     assert lives.check_for_rewinding(berlin)
     received = "select complete_until from multiserver.broken_history union select horizon from multiserver.heartbeats"
-    assert all(began < version < put_back for version in berlin.admin(received))
+    assert all(began < version < silent_since for version in berlin.admin(received))
     lives.settle()
     lives.mesh.equal("select words from visits")
 
