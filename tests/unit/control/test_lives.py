@@ -407,18 +407,20 @@ def test_a_resource_that_is_deleted_and_applied_again_brings_back_all_sites_with
     assert_equal_and_open(world, {"before"})
 
 
-def test_a_site_that_missed_schema_changes_for_good_is_told_with_the_way_out():
+@pytest.mark.parametrize(("behind", "ahead"), [("hamburg", "berlin"), ("berlin", "hamburg")])
+def test_a_site_that_missed_schema_changes_for_good_is_told_with_the_way_out(behind: str, ahead: str):
     world = settled()
-    world.volumes["hamburg"].links[1].doubted = True
+    world.volumes[behind].links[{"berlin": 1, "hamburg": 2}[ahead]].doubted = True
     snapshot = world.snapshot()
-    berlin = snapshot.sites["berlin"]
-    newer = replace(berlin, database=berlin.database.model_copy(update={"schema_version": 7}))
+    site = snapshot.sites[ahead]
+    newer = replace(site, database=site.database.model_copy(update={"schema_version": 7}))
 
-    planned = plan(replace(snapshot, sites={**snapshot.sites, "berlin": newer}))
+    planned = plan(replace(snapshot, sites={**snapshot.sites, ahead: newer}))
 
-    assert planned.databases["hamburg"].incomplete == ("berlin",)
-    assert "its schema has the version 0, that of berlin 7: if that stays" in planned.databases["hamburg"].schema_behind
-    assert planned.databases["leipzig"].schema_behind == "", "it has all of berlin but for what is under way"
+    assert planned.databases[behind].incomplete == (ahead,)
+    told = planned.databases[behind].schema_behind
+    assert f"its schema has the version 0, that of {ahead} 7: if that stays, {behind} missed schema changes" in told
+    assert planned.databases["leipzig"].schema_behind == "", f"it has all of {ahead} but for what is under way"
 
 
 # All of it at any moment

@@ -74,18 +74,23 @@ def incomplete_links(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, fa
 def schema_behind(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: DatabaseFacts) -> str:
     """Say that a site waits for schema changes which it may have missed for good; empty if it does not.
 
-    Sites are compared only with equal schemas, and schema changes come only by the stream.
+    Sites are compared only with equal schemas, and schema changes come only by the stream. The peer that has more need
+    not be the schema site: that one may have lost its volume, and be a copy of a site that lags.
     """
-    schema_site = blueprint.schema_site
-    there = snapshot.seen(schema_site).database
-    if there is None or schema_site not in incomplete_links(snapshot, blueprint, own, facts):
-        return ""
-    if (facts.schema_version or 0) >= (there.schema_version or 0):
+    incomplete = incomplete_links(snapshot, blueprint, own, facts)
+    versions = {peer: _schema_version(snapshot.seen(peer).database) for peer in incomplete}
+    newest = max(versions, key=versions.__getitem__, default="")
+    version = _schema_version(facts)
+    if not newest or versions[newest] <= version:
         return ""
     return (
-        f"its schema has the version {facts.schema_version or 0}, that of {schema_site} {there.schema_version}: if "
+        f"its schema has the version {version}, that of {newest} {versions[newest]}: if "
         f"that stays, {own.name} missed schema changes for good and must be replaced (docs/a-sites-life.md)"
     )
+
+
+def _schema_version(facts: DatabaseFacts | None) -> int:
+    return facts.schema_version or 0 if facts is not None else 0
 
 
 def closed_since(blueprint: Blueprint, facts: DatabaseFacts) -> str:
