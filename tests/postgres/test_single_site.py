@@ -6,22 +6,12 @@ from typing import Any
 
 import pytest
 
-from multiserver.postgres.connect import connect
-from multiserver.replication import install
 from tests.postgres import killer
-from tests.postgres.mesh import DATABASE, OWNER, Site
+from tests.postgres.mesh import Site, install_engine
 from tests.postgres.servers import Server
 
 TRIGGERS = "select count(*) from pg_trigger where tgname like 'multiserver\\_%%' and tgrelid = %s::regclass"
 EVENTS = "select kind, content from multiserver.journal where table_id > 0 order by version"
-
-
-async def install_engine(site: Site) -> None:
-    async with connect(site.target("postgres")) as connection:
-        await install.ensure_roles(connection, OWNER)
-        await install.ensure_database(connection, DATABASE, OWNER)
-    async with connect(site.target()) as connection:
-        await install.ensure_engine(connection)
 
 
 def configure(site: Site, names: str) -> None:
