@@ -183,9 +183,13 @@ class Server:
             self.process = None
 
     def remove(self) -> None:
-        """Stop and delete everything."""
+        """Stop and delete everything, also what a child that outlives its server for a moment still writes."""
         self.stop(signal.SIGQUIT)
-        shutil.rmtree(self.folder)
+        eventually(self._is_deleted, f"{self.folder} is deleted")
+
+    def _is_deleted(self) -> bool:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return not self.folder.exists()
 
     def connect(self, database: str, user: str) -> psycopg.Connection[Any]:
         """Open a connection of its own."""
