@@ -22,6 +22,7 @@ from multiserver.prepare.rewound import DROP_SLOTS
 from multiserver.replication.settings import required_settings
 from tests.ports import free_port
 from tests.rootfs import USER_ID, Rootfs
+from tests.sites import is_deleted
 
 FAST_AND_UNSAFE = {
     "fsync": "off",
@@ -183,13 +184,9 @@ class Server:
             self.process = None
 
     def remove(self) -> None:
-        """Stop and delete everything, also what a child that outlives its server for a moment still writes."""
+        """Stop and delete everything."""
         self.stop(signal.SIGQUIT)
-        eventually(self._is_deleted, f"{self.folder} is deleted")
-
-    def _is_deleted(self) -> bool:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return not self.folder.exists()
+        eventually(lambda: is_deleted(self.folder), f"{self.folder} is deleted")
 
     def connect(self, database: str, user: str) -> psycopg.Connection[Any]:
         """Open a connection of its own."""
