@@ -58,7 +58,7 @@ test-kubernetes: setup ## A real API server; needs root.
 .PHONY: test-e2e
 test-e2e: setup ## The whole product on a real Kubernetes; needs root.
 	@echo "== e2e"
-	@$(PYTEST) -n 3 tests/e2e
+	@$(PYTEST) -n 2 tests/e2e
 
 HISTORIES ?= 1000
 SEED ?= 1
