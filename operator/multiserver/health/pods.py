@@ -15,6 +15,8 @@ _WAITING_CURES = {
     "CreateContainerConfigError": "its configuration cannot be mounted",
     "CrashLoopBackOff": "it stops again and again: see its log",
 }
+_MEANINGLESS = {"FailedPreStopHook"}
+"""A server that has stopped takes its hook with it, and Kubernetes calls that a failure; it says nothing else."""
 
 
 def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Object]) -> Serving:
@@ -23,7 +25,8 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
     `claims` are the site's PersistentVolumeClaims and `warnings` the Warning events of the pod, its claims and its
     StatefulSet; the newest event speaks where the pod itself says too little.
     """
-    claims, warnings = list(claims), list(warnings)
+    claims = list(claims)
+    warnings = [event for event in warnings if event.get("reason") not in _MEANINGLESS]
     unbound = next((claim for claim in claims if claim.get("status", {}).get("phase") != "Bound"), None)
     newest = _newest(warnings)
     if pod is None:

@@ -99,3 +99,10 @@ def test_the_newest_warning_speaks():
     judged = explain(None, [], warnings)
 
     assert (judged.state, judged.message) == ("NotReady", "FailedCreate: exceeded quota")
+
+
+def test_a_hook_that_ended_with_its_server_is_no_cause():
+    hook = a_warning("FailedPreStopHook", "PreStopHook failed", "2026-03-01T12:05:00Z")
+    assert explain(None, [], [hook]).state == "Starting"
+    judged = explain(None, [], [a_warning("FailedCreate", "exceeded quota"), hook])
+    assert judged.message == "FailedCreate: exceeded quota"
