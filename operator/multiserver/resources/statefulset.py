@@ -1,7 +1,5 @@
 """The StatefulSet of a site: one pod with the site's PostgreSQL, Syncthing and agent."""
 
-from typing import Any
-
 from multiserver.api import paths
 from multiserver.api.names import (
     AGENT_PORT,
@@ -97,7 +95,6 @@ def _postgres(blueprint: Blueprint, site: str) -> Object:
     The agent answers for it whether it takes connections: a program started in the container every few seconds would
     cost the node more than the server itself at rest.
     """
-    ready: dict[str, Any] = {"httpGet": {"path": "/readyz/postgres", "port": PROBE_PORT}, "timeoutSeconds": 5}
     command = ["postgres", "-D", str(paths.PGDATA), "-c", f"config_file={paths.POSTGRES_CONFIG}"]
     mounts = ["config", "identity", "data", "repository", "run", "tmp", "shm"]
     # A plain SIGTERM would wait until the last client has left, and then for the slowest peer.
@@ -109,7 +106,7 @@ def _postgres(blueprint: Blueprint, site: str) -> Object:
         command,
         mounts,
         ports=[_port("postgres", POSTGRES_PORT)],
-        readinessProbe={**ready, "periodSeconds": 3, "failureThreshold": 3},
+        readinessProbe=_ask_agent("/readyz/postgres", PROBE_PORT, every_seconds=3, failures=3),
         lifecycle={"preStop": {"exec": {"command": stop}}},
         resources=wanted(blueprint.cluster.spec.database.resources),
     )
@@ -133,9 +130,6 @@ def _syncthing(blueprint: Blueprint, site: str) -> Object:
 
 
 def _agent(blueprint: Blueprint, site: str) -> Object:
-    healthy: dict[str, Any] = {"httpGet": {"path": "/healthz", "port": "probe"}, "timeoutSeconds": 5}
-    # Not before the peers were asked whether the site was put back in time.
-    ready: dict[str, Any] = {"httpGet": {"path": "/readyz", "port": "probe"}, "timeoutSeconds": 5}
     return container(
         blueprint,
         site,
@@ -143,11 +137,22 @@ def _agent(blueprint: Blueprint, site: str) -> Object:
         ["multiserver", "agent"],
         [name for name in _VOLUMES if name != "shm"],
         ports=[_port("agent", AGENT_PORT), _port("probe", PROBE_PORT)],
-        startupProbe={**healthy, "periodSeconds": 2, "failureThreshold": 60},
-        livenessProbe={**healthy, "periodSeconds": 20, "failureThreshold": 6},
-        readinessProbe={**ready, "periodSeconds": 2, "failureThreshold": 2},
+        startupProbe=_ask_agent("/healthz", "probe", every_seconds=2, failures=60),
+        livenessProbe=_ask_agent("/healthz", "probe", every_seconds=20, failures=6),
+        # Not before the peers were asked whether the site was put back in time.
+        readinessProbe=_ask_agent("/readyz", "probe", every_seconds=2, failures=2),
         resources=wanted(_AGENT_RESOURCES),
     )
+
+
+def _ask_agent(path: str, port: int | str, *, every_seconds: int, failures: int) -> Object:
+    """Build a probe; a container knows its own ports by name and those of others by number."""
+    return {
+        "httpGet": {"path": path, "port": port},
+        "timeoutSeconds": 5,
+        "periodSeconds": every_seconds,
+        "failureThreshold": failures,
+    }
 
 
 def _port(name: str, number: int) -> Object:
