@@ -75,18 +75,20 @@ class Observer:
 
         `changed` says that a child was seen to change. Raises KubernetesError if the API server does not answer.
         """
-        namespace, name = key
-        resource = await self._kubernetes.find(KIND, namespace, name)
-        if resource is None or resource["metadata"].get("deletionTimestamp"):
-            self._memories.pop(key, None)
-            return None
-        cluster = cluster_of(resource)
-        memory = self._memories.setdefault(key, _Memory())
         if changed:
             # Remembered, in case this list fails.
             self.list_anew(key)
-        if monotonic() - memory.listed > LIST_PERIOD_SECONDS:
-            await self._list(cluster, memory)
+        resource = await self._living(key)
+        memory = self._memories.setdefault(key, _Memory())
+        if resource is not None and monotonic() - memory.listed > LIST_PERIOD_SECONDS:
+            await self._list(key, memory)
+            # Once more: had it been deleted meanwhile, what the garbage collector took before the list would be made
+            # again.
+            resource = await self._living(key)
+        if resource is None:
+            self._memories.pop(key, None)
+            return None
+        cluster = cluster_of(resource)
         sites = self._reach(cluster, memory.objects)
         snapshot = Snapshot(
             now=datetime.now(UTC),
@@ -101,10 +103,18 @@ class Observer:
             snapshot = replace(snapshot, sites=await _ask_all(sites, snapshot, memory))
         return Seen(snapshot, sites)
 
-    async def _list(self, cluster: Cluster, memory: _Memory) -> None:
+    async def _living(self, key: Key) -> Object | None:
+        """Read the resource; None if it does not exist or is being deleted."""
+        resource = await self._kubernetes.find(KIND, *key)
+        if resource is None or resource["metadata"].get("deletionTimestamp"):
+            return None
+        return resource
+
+    async def _list(self, key: Key, memory: _Memory) -> None:
+        namespace, name = key
         objects, warnings = await asyncio.gather(
-            self._kubernetes.list_owned(cluster.namespace, cluster.name),
-            self._kubernetes.list_warnings(cluster.namespace),
+            self._kubernetes.list_owned(namespace, name),
+            self._kubernetes.list_warnings(namespace),
         )
         memory.objects = by_kind_and_name(objects)
         memory.warnings = tuple(warnings)

@@ -23,8 +23,11 @@ class KubernetesOf:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.is_deleted = False
 
-    async def find(self, _kind: str, namespace: str, name: str) -> dict[str, Any]:
+    async def find(self, _kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        if self.is_deleted:
+            return None
         cluster = self.world.cluster
         metadata = {"name": name, "namespace": namespace, "uid": cluster.uid, "generation": 1}
         return {"metadata": metadata, "spec": cluster.spec.model_dump(by_alias=True, exclude_none=True)}
@@ -79,6 +82,20 @@ async def test_a_change_that_was_seen_while_the_list_failed_is_not_forgotten(cre
     seen = await observer.observe(KEY, changed=False)
 
     assert seen.snapshot.get("Service", "lab-bonn") is not None
+
+
+async def test_keys_that_the_garbage_collector_takes_while_they_are_listed_are_not_made_again(
+    credentials, monkeypatch
+):
+    kubernetes = KubernetesOf(settled())
+
+    async def deleted_meanwhile(_namespace: str, _cluster: str) -> list[dict[str, Any]]:
+        kubernetes.is_deleted = True
+        return []
+
+    monkeypatch.setattr(kubernetes, "list_owned", deleted_meanwhile)
+
+    assert await Observer(kubernetes, credentials, SITE_IMAGE, "multiserver-system").observe(KEY, changed=True) is None
 
 
 async def no_answer(_namespace: str, _cluster: str) -> list[dict[str, Any]]:
