@@ -84,9 +84,7 @@ async def test_a_change_that_was_seen_while_the_list_failed_is_not_forgotten(cre
     assert seen.snapshot.get("Service", "lab-bonn") is not None
 
 
-async def test_keys_that_the_garbage_collector_takes_while_they_are_listed_are_not_made_again(
-    credentials, monkeypatch
-):
+async def test_keys_that_the_garbage_collector_takes_while_they_are_listed_are_not_made_again(credentials, monkeypatch):
     kubernetes = KubernetesOf(settled())
 
     async def deleted_meanwhile(_namespace: str, _cluster: str) -> list[dict[str, Any]]:
