@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
-from signal import SIGQUIT
 from threading import Lock
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from multiserver.postgres.connect import Target
 from tests.chaos.facts import SiteFacts
 from tests.chaos.proxy import Line, Network, network
 from tests.postgres.mesh import DATABASE, Site
-from tests.postgres.servers import eventually, servers
+from tests.postgres.servers import Server, eventually, servers
 from tests.rootfs import Rootfs
 
 SETTINGS = {"deadlock_timeout": "200ms", "wal_retrieve_retry_interval": "200ms"}
@@ -37,23 +37,22 @@ class Arena:
     """A mesh of sites that reach each other over lines."""
 
     sites: list[Site]
-    """The members that have a server. Replaced, never changed, as several threads look at it."""
+    """The members whose servers have data. Replaced, never changed, as several threads look at it."""
     network: Network
     lines: Mapping[tuple[int, int], Line]
     """By receiver and sender, also for the sites that may join."""
     folder: Path
     hands: Mapping[int, Lock]
     """By site: held by whoever stops, starts or repairs it, as faults and repairs come from different threads."""
+    joining: Mapping[int, Server]
+    """The servers of the sites that may join, without data yet; by number."""
     names: Mapping[int, str] = field(init=False)
-    """Who is declared to be a member, by number; one that joins is that before it has a server."""
-    everyone: list[Site] = field(init=False)
-    """All who ever were members."""
+    """Who is declared to be a member, by number; one that joins is that before its server has data."""
     past: list[SiteFacts] = field(default_factory=list)
     """What was written at sites that left, and in volumes that are gone."""
 
     def __post_init__(self) -> None:
         self.names = {site.number: site.name for site in self.sites}
-        self.everyone = list(self.sites)
 
     @property
     def running(self) -> list[Site]:
@@ -70,35 +69,21 @@ class Arena:
         """Where a receiver reaches a sender, by their numbers."""
         return Target("127.0.0.1", DATABASE, "multiserver_peer", self.lines[receiver, sender].port)
 
-    def lead_to(self, site: Site) -> None:
-        """Have all lines to a site lead to the server that it has now."""
-        for (_, sender), line in self.lines.items():
-            if sender == site.number:
-                line.target_port = site.server.port
-
 
 @contextmanager
 def arena(rootfs: Rootfs, template: Path, folder: Path, count: int, joins: int = 0) -> Iterator[Arena]:
-    """So many servers, and lines for so many more sites, all of them well; all of it is gone at the end."""
+    """So many servers, others for sites that may join, and lines for all, all of them well; at the end all is gone."""
     with network() as lines_network, servers(rootfs, template, folder, count) as made:
-        numbers = range(1, count + joins + 1)
-        lines = {
-            (receiver, sender): lines_network.line_to(made[sender - 1].port if sender <= count else NOWHERE)
-            for receiver in numbers
-            for sender in numbers
-            if receiver != sender
-        }
         sites = [Site(number, server) for number, server in enumerate(made, start=1)]
-        place = Arena(sites, lines_network, lines, folder, {number: Lock() for number in numbers})
+        numbers = range(1, count + joins + 1)
+        joining = {number: Server.without_data(rootfs, folder / f"server{number}") for number in numbers[count:]}
+        ports = {site.number: site.server.port for site in sites} | {n: server.port for n, server in joining.items()}
+        lines = {(to, of): lines_network.line_to(ports[of]) for to, of in permutations(numbers, 2)}
         try:
-            yield place
+            yield Arena(sites, lines_network, lines, folder, {number: Lock() for number in numbers}, joining)
         finally:
-            for site in place.everyone:
-                site.server.stop(SIGQUIT)  # It may be another server than the one that was made above.
-
-
-NOWHERE = 1
-"""A port on which nobody listens, for lines to sites that have no server yet."""
+            for server in joining.values():
+                server.remove()
 
 
 def hurry(template: Path) -> None:

@@ -19,10 +19,7 @@ from tests.chaos.facts import read_past
 from tests.chaos.keeper import Act, Keeper, has_all_of, holds, is_open, look, serves, until
 from tests.chaos.rounds import WITHOUT_PEERS
 from tests.chaos.scenario import SCHEMA_SITE
-from tests.ports import free_port
 from tests.postgres.mesh import NAMES, Site
-from tests.postgres.rounds import fill
-from tests.postgres.servers import Server
 
 LEAST_MEMBERS = 2
 """Fewer are no mesh: a single site captures nothing."""
@@ -36,9 +33,7 @@ def join(keeper: Keeper, number: int, _: int) -> Act:
     place = keeper.place
     place.names = {**place.names, number: NAMES[number]}
     yield from until("all members keep their changes for the new site", lambda: all_keep_for(keeper, number))
-    server = Server(place.sites[0].server.rootfs, place.folder / f"server{number}", free_port())
-    site = Site(number, server)
-    place.everyone.append(site)
+    site = Site(number, place.joining[number])
     yield from filled(keeper, site, 0)
     place.sites = [*place.sites, site]
     yield from opened(keeper, site)
@@ -166,8 +161,7 @@ def fill_now(keeper: Keeper, site: Site, schema_version: int) -> bool:
         donor = min(donors, key=last_word, default=None)
         if donor is None:
             return False
-        fill(site, donor)
-        place.lead_to(site)
+        site.fill_from(donor)
         keeper.circumstances.apply_anew(site)
     return True
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from multiserver.postgres.connect import Connection, Parameters, Statement, Target, connect
 from multiserver.replication import links, subscriptions
-from tests.ports import free_port
 from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, peer_conninfo
-from tests.postgres.rounds import attempt, complete_link, facts_of, fill, keep_for_peers, renounce_if_rewound
+from tests.postgres.rounds import attempt, complete_link, facts_of, keep_for_peers, renounce_if_rewound
 from tests.postgres.servers import Server
 
 ROUNDS_MAX = 100
@@ -146,10 +145,10 @@ class Lives:
 
     def join(self, number: int, donor: Site, folder: Path) -> Site:
         """Add a site: its peers keep their changes for it, then it is copied from the donor and started."""
-        site = Site(number, Server(donor.server.rootfs, folder, free_port()))
+        site = Site(number, Server.without_data(donor.server.rootfs, folder))
         self.mesh.sites.append(site)
         self.round()
-        fill(site, donor)
+        site.fill_from(donor)
         return site
 
 

@@ -37,6 +37,11 @@ class Site:
     def admin(self, statement: str, parameters: Any = None) -> list[Any]:
         return self.server.sql(statement, parameters, database=DATABASE)
 
+    def fill_from(self, donor: "Site") -> None:
+        """Have a copy of the donor's data in place of its own, and start."""
+        self.server.fill_from(donor.server, DATABASE)
+        self.server.start()
+
     def cut(self, peer: "Site") -> None:
         """Receive nothing more from the peer."""
         self.admin(f"alter subscription {links.link_name(peer.number)} disable")

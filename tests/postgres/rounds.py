@@ -3,13 +3,11 @@
 Each part may be killed at any point and repeated. Who reaches whom, and over which line, is the caller's.
 """
 
-import shutil
 from collections.abc import Awaitable, Mapping
 
 from multiserver.postgres.connect import Connection, connect
 from multiserver.replication import compare, completeness, leave, links, observe, pull, rewind, slots
-from tests.postgres.mesh import DATABASE, Site
-from tests.postgres.servers import Server
+from tests.postgres.mesh import Site
 
 NOT_YET = (links.NotReady, compare.NotComparable)
 
@@ -56,10 +54,3 @@ async def facts_of(site: Site) -> observe.DatabaseFacts:
     """Look at a site's database."""
     async with connect(site.target()) as connection:
         return await observe.observe(connection)
-
-
-def fill(site: Site, donor: Site) -> None:
-    """Give a site without data a copy of the donor's, and start it."""
-    shutil.rmtree(site.server.folder, ignore_errors=True)
-    site.server = Server.copy_of(donor.server, site.server.folder, DATABASE)
-    site.server.start()

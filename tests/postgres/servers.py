@@ -97,34 +97,40 @@ class Server:
     @classmethod
     def create(cls, rootfs: Rootfs, template: Path, folder: Path) -> "Server":
         """Copy the template and give the server a new system identifier."""
-        folder.mkdir()
-        subprocess.run(["cp", "-a", "--reflink=auto", str(template), str(folder / "pgdata")], check=True)
-        os.chown(folder, USER_ID, USER_ID)
-        argv = ["pg_resetwal", "--force", "--next-wal-file=000000010000000000000010", str(folder / "pgdata")]
-        subprocess.run(rootfs.command(argv, binds=[folder]), check=True, stdout=subprocess.DEVNULL)
-        return cls(rootfs, folder, free_port())
+        server = cls.without_data(rootfs, folder)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(template), str(server.data)], check=True)
+        server.run(["pg_resetwal", "--force", "--next-wal-file=000000010000000000000010", str(server.data)])
+        return server
 
     @classmethod
-    def copy_of(cls, donor: "Server", folder: Path, database: str) -> "Server":
-        """Copy a running server as `multiserver prepare` does, so that it is nobody's yet."""
+    def without_data(cls, rootfs: Rootfs, folder: Path) -> "Server":
+        """Give a server that is to be filled from another one."""
         folder.mkdir()
         os.chown(folder, USER_ID, USER_ID)
-        data, server = folder / "pgdata", cls(donor.rootfs, folder, free_port())
-        server.run(
+        return cls(rootfs, folder, free_port())
+
+    @property
+    def data(self) -> Path:
+        """Where its data is."""
+        return self.folder / "pgdata"
+
+    def fill_from(self, donor: "Server", database: str) -> None:
+        """Copy a running server in place of what is here, as `multiserver prepare` does: the data is nobody's yet."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.run(
             [
                 "pg_basebackup",
                 f"--host={donor.folder}",
                 f"--port={donor.port}",
                 "--username=postgres",
-                f"--pgdata={data}",
+                f"--pgdata={self.data}",
                 "--checkpoint=fast",
                 "--wal-method=stream",
                 "--no-sync",
             ],
             donor.folder,
         )
-        make_own(data, data / "postgresql.conf", database, server.run_with_text)
-        return server
+        make_own(self.data, self.data / "postgresql.conf", database, self.run_with_text)
 
     def run_with_text(self, argv: Sequence[str], text: str = "", on_line: Callable[[str], None] | None = None) -> str:
         """Run a program of PostgreSQL that reads a text; what it says goes into the server's log."""
@@ -140,20 +146,19 @@ class Server:
 
     def save(self, name: str) -> Path:
         """Keep a copy of the stopped server's data, as a snapshot of its volume."""
-        subprocess.run(["cp", "-a", "--reflink=auto", str(self.folder / "pgdata"), str(self.folder / name)], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", str(self.data), str(self.folder / name)], check=True)
         return self.folder / name
 
     def put_back(self, saved: Path) -> None:
         """Make a saved copy the stopped server's data again."""
-        shutil.rmtree(self.folder / "pgdata")
-        saved.rename(self.folder / "pgdata")
+        shutil.rmtree(self.data)
+        saved.rename(self.data)
 
     def begin_anew(self, database: str, how: signal.Signals = signal.SIGINT) -> None:
         """Restart with a log that begins anew, as `multiserver prepare` does at a site that was put back in time."""
-        data = self.folder / "pgdata"
         self.stop(how)
-        run_single_user(data, data / "postgresql.conf", database, DROP_SLOTS, self.run_with_text)
-        begin_new_log(data, new_identifier(), self.run_with_text)
+        run_single_user(self.data, self.data / "postgresql.conf", database, DROP_SLOTS, self.run_with_text)
+        begin_new_log(self.data, new_identifier(), self.run_with_text)
         self.start()
 
     def start(self) -> None:
@@ -161,8 +166,7 @@ class Server:
         eventually(self._try_start, f"server in {self.folder} starts")
 
     def _try_start(self) -> bool:
-        data = str(self.folder / "pgdata")
-        argv = ["postgres", "-D", data, "-k", str(self.folder), "-p", str(self.port)]
+        argv = ["postgres", "-D", str(self.data), "-k", str(self.folder), "-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.rootfs.command(argv, binds=[self.folder]), stdout=log, stderr=log)
         while self.process.poll() is None:

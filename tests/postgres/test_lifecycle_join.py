@@ -1,7 +1,6 @@
 """A site joins, or comes back without its volume, while every site writes: nothing is lost, nothing doubled."""
 
 from tests.postgres.lives import Lives
-from tests.postgres.rounds import fill
 from tests.postgres.writers import Writers
 
 BLOCK = (2**53 - 1) // 64
@@ -49,7 +48,7 @@ def test_a_lost_volume_is_filled_again_and_what_only_one_peer_had_reaches_all(li
         since = leipzig.beat()
         writers.wait_until(lambda: berlin.has_beat(leipzig, since), "berlin has all of leipzig")
         leipzig.server.stop()
-        fill(leipzig, hamburg)
+        leipzig.fill_from(hamburg)
         lives.settle()
         again = leipzig.sql("insert into visits (site) values (3) returning id")[0]
         assert again > kept
@@ -70,7 +69,7 @@ def test_the_schema_site_goes_on_changing_the_schema_once_its_lost_volume_is_fil
     lives.mesh.drain()
     version = hamburg.admin("select version from multiserver.schema_state")
     berlin.server.stop()
-    fill(berlin, leipzig)
+    berlin.fill_from(leipzig)
     lives.settle()
     assert lives.mesh.equal("select name, city from patients") == [("Anna", "Berlin")]
     assert hamburg.admin("select version from multiserver.schema_state") == version, "a refilled site changes nothing"
@@ -88,7 +87,7 @@ def test_the_copy_of_a_copy_has_its_own_numbers_too(lives: Lives, writers: Write
     dresden = lives.join(4, leipzig, writers.folder / "dresden")
     lives.settle()
     leipzig.server.stop()
-    fill(leipzig, dresden)  # from a higher block back to a lower one
+    leipzig.fill_from(dresden)  # from a higher block back to a lower one
     lives.settle()
     assert leipzig.sql("insert into visits (site) values (3) returning id")[0] // BLOCK == 2
     assert dresden.sql("insert into visits (site) values (4) returning id")[0] // BLOCK == 3
