@@ -18,14 +18,18 @@ def first_found(stage: Stage, **numbers: int) -> Verdict:
     raise AssertionError(f"nothing was found with the seeds {SEEDS}")
 
 
+def checks(verdict: Verdict) -> set[str]:
+    return {finding.check for finding in verdict.findings}
+
+
 def test_native_replication_is_found_to_diverge(native_stage: Stage) -> None:
-    found = first_found(native_stage, keys=6, partings=2).findings
-    assert "tables_are_equal" in {finding.check for finding in found}
+    verdict = first_found(native_stage, keys=6, partings=2)
+    assert "tables_are_equal" in checks(verdict), verdict
 
 
 @pytest.mark.parametrize("what", sabotage.ALL)
 def test_a_broken_engine_is_found(stage: Stage, what: str) -> None:
     broken = stage.sabotaged(sabotage.ALL[what])
     faults = {"partings": 6, "isolations": 3, "skews": 3, "collections": 3} | sabotage.FAULTS_NEEDED.get(what, {})
-    found = first_found(broken, keys=6, transactions=30, **faults).findings
-    assert not {finding.check for finding in found} <= {"clients_met_no_surprise", "everything_came"}
+    verdict = first_found(broken, keys=6, transactions=30, **faults)
+    assert not checks(verdict) <= {"clients_met_no_surprise", "everything_came"}, verdict

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
@@ -36,6 +37,8 @@ class Settings:
     pod_namespace: str
     """Where the operator runs and keeps its Lease."""
     pod_name: str
+    probe_port: int
+    """Port of health and metrics."""
 
 
 @click.command()
@@ -45,25 +48,30 @@ class Settings:
 )
 @click.option("--pod-namespace", envvar="POD_NAMESPACE", required=True, help="Namespace of the operator's own pod.")
 @click.option("--pod-name", envvar="POD_NAME", required=True, help="Name of the operator's own pod.")
-def operator(site_image: str, watch_namespace: str, pod_namespace: str, pod_name: str) -> None:
+@click.option("--probe-port", default=PROBE_PORT, show_default=True, help="Port of health and metrics.")
+def operator(site_image: str, watch_namespace: str, pod_namespace: str, pod_name: str, probe_port: int) -> None:
     """Reconcile every MultiServerCluster of the Kubernetes cluster, or of one namespace."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    asyncio.run(_run(Settings(site_image, watch_namespace or None, pod_namespace, pod_name)))
+    asyncio.run(_run(Settings(site_image, watch_namespace or None, pod_namespace, pod_name, probe_port)))
 
 
 async def _run(settings: Settings) -> None:
     """Serve probes, and whenever this process holds the Lease, work; end on SIGTERM."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _end_on_signals(stop)
     credentials = Credentials()
     try:
         async with connect() as kubernetes:
             await _serve_until(stop, kubernetes, settings, credentials)
     finally:
         credentials.close()
+
+
+def _end_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def _serve_until(
@@ -76,8 +84,8 @@ async def _serve_until(
     workers = Workers(Loop(kubernetes, observer, metrics.tell).round)
     for collector in (GCCollector, PlatformCollector, ProcessCollector):
         collector(registry=registry)
-    serving = asyncio.create_task(probes.serve(workers, registry, PROBE_PORT))
-    leading = asyncio.create_task(_lead(kubernetes, settings, workers, metrics))
+    serving = asyncio.create_task(probes.serve(workers, registry, settings.probe_port))
+    leading = asyncio.create_task(_lead(kubernetes, settings, workers, metrics, lambda: _end_on_signals(stop)))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
     for task in (leading, serving, stopping):
@@ -88,13 +96,19 @@ async def _serve_until(
             raise result
 
 
-async def _lead(kubernetes: Kubernetes, settings: Settings, workers: Workers, metrics: ControlMetrics) -> None:
+async def _lead(
+    kubernetes: Kubernetes,
+    settings: Settings,
+    workers: Workers,
+    metrics: ControlMetrics,
+    take_signals: Callable[[], None],
+) -> None:
     """Work whenever this process leads, for as long as it lives."""
     lease = Lease(settings.pod_namespace, MANAGER, f"{settings.pod_name}-{uuid.uuid4().hex[:8]}")
 
     async def work() -> None:
         try:
-            await workers.follow(lambda wake: watch(wake, settings.watch_namespace))
+            await workers.follow(lambda wake: watch(wake, settings.watch_namespace, take_signals))
         finally:
             metrics.forget()
 

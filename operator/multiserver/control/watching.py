@@ -3,6 +3,7 @@
 No handler tracks state, so kopf adds no finalizer and no annotation, and GitOps tools have nothing to fight.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,12 +68,19 @@ def settings(*, watches_one_namespace: bool) -> kopf.OperatorSettings:
     return chosen
 
 
-async def watch(wake: Wake, namespace: str | None) -> None:
-    """Watch one namespace, or all, until cancelled."""
-    await kopf.operator(
+async def watch(wake: Wake, namespace: str | None, take_signals: Callable[[], None]) -> None:
+    """Watch one namespace, or all, until cancelled.
+
+    `take_signals` sets the process's signal handlers: kopf sets its own as it starts, and they would end the watches
+    but not the process.
+    """
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry(wake),
         settings=settings(watches_one_namespace=namespace is not None),
         standalone=True,
         namespaces=[namespace] if namespace else [],
         clusterwide=namespace is None,
     )
+    take_signals()
+    await kopf.run_tasks(tasks, ignored=others)
