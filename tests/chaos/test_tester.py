@@ -6,16 +6,19 @@ from tests.chaos import sabotage
 from tests.chaos.history import Stage, Verdict
 from tests.chaos.scenario import Scenario
 
-SEEDS = range(1, 7)
+SEEDS = range(1, 9)
+STUCK = {"clients_met_no_surprise", "everything_came"}
+"""A history in which a link or a client is stuck does not show yet that the sites end unequal."""
 
 
 def first_found(stage: Stage, **numbers: int) -> Verdict:
-    """Return the first history with findings; an assertion fails if there is none within a few seeds."""
+    """Return the first history that ends wrong; an assertion fails if none does within a few seeds."""
+    verdicts = []
     for seed in SEEDS:
-        verdict = stage.run(Scenario(seed, **numbers))
-        if verdict.findings:
-            return verdict
-    raise AssertionError(f"nothing was found with the seeds {SEEDS}")
+        verdicts.append(stage.run(Scenario(seed, **numbers)))
+        if not checks(verdicts[-1]) <= STUCK:
+            return verdicts[-1]
+    raise AssertionError("\n".join(str(verdict) for verdict in verdicts))
 
 
 def checks(verdict: Verdict) -> set[str]:
@@ -31,5 +34,4 @@ def test_native_replication_is_found_to_diverge(native_stage: Stage) -> None:
 def test_a_broken_engine_is_found(stage: Stage, what: str) -> None:
     broken = stage.sabotaged(sabotage.ALL[what])
     faults = {"partings": 6, "isolations": 3, "skews": 3, "collections": 3} | sabotage.FAULTS_NEEDED.get(what, {})
-    verdict = first_found(broken, keys=6, transactions=30, **faults)
-    assert not checks(verdict) <= {"clients_met_no_surprise", "everything_came"}, verdict
+    assert first_found(broken, keys=6, transactions=30, **faults).findings
