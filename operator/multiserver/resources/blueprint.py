@@ -17,7 +17,7 @@ class SitePlan:
     image: str
     """Image of the site's pod and of its backup jobs."""
     given_image: str
-    """The image that the operator gave the site when it was made; it is the one above unless spec.image is set."""
+    """The image that the operator gave the site with its pod; it is the one above unless spec.image is set."""
 
     @property
     def name(self) -> str:

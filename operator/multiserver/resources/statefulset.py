@@ -1,15 +1,19 @@
 """The StatefulSet of a site: one pod with the site's PostgreSQL, Syncthing and agent."""
 
+import hashlib
+import json
+
 from multiserver.api import paths
 from multiserver.api.names import (
     AGENT_PORT,
+    DECLARED_HASH_ANNOTATION,
     FILES_PORT,
     GIVEN_IMAGE_ANNOTATION,
     POSTGRES_PORT,
     PROBE_PORT,
     RESTART_HASH_ANNOTATION,
 )
-from multiserver.api.spec import Resources
+from multiserver.api.spec import Cluster, Resources, Site
 from multiserver.resources import postgres_settings
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.mounts import volume
@@ -38,7 +42,10 @@ def stateful_set(blueprint: Blueprint, site: str) -> Object:
         blueprint.cluster,
         site=site,
         component="server",
-        annotations={GIVEN_IMAGE_ANNOTATION: blueprint.plan(site).given_image},
+        annotations={
+            GIVEN_IMAGE_ANNOTATION: blueprint.plan(site).given_image,
+            DECLARED_HASH_ANNOTATION: declared_hash(blueprint.cluster, blueprint.plan(site).site),
+        },
         spec={
             "replicas": 1,
             "serviceName": names.site(site),
@@ -48,6 +55,18 @@ def stateful_set(blueprint: Blueprint, site: str) -> Object:
             "template": _template(blueprint, site),
         },
     )
+
+
+def declared_hash(cluster: Cluster, site: Site) -> str:
+    """Give a hash that changes when the resource declares another pod for the site; the same in every release."""
+    spec = cluster.spec
+    declared = {
+        "image": [spec.image, spec.image_pull_policy, [secret.wire() for secret in spec.image_pull_secrets]],
+        "placement": site.placement.wire(),
+        "resources": [spec.database.resources.wire(), spec.files.resources.wire()],
+        "settings": postgres_settings.restart_hash(spec.database.parameters),
+    }
+    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _template(blueprint: Blueprint, site: str) -> Object:

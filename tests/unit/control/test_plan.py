@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from multiserver.api.names import SERVER_NUMBER_ANNOTATION
 from multiserver.control.plan import actions as do
 from multiserver.control.plan import plan
+from multiserver.control.snapshot import Snapshot
+from multiserver.resources import statefulset
 from multiserver.resources.secrets import encoded
 from tests.clusters import a_cluster
 from tests.unit.control.world import SITE_IMAGE, World, essence
@@ -168,10 +170,41 @@ def test_declared_ranges_are_told_before_the_application_may_write():
 def test_an_upgrade_of_the_operator_leaves_the_images_of_running_sites_alone():
     world = settled()
 
-    snapshot = world.snapshot()
-    newer = type(snapshot)(**{**snapshot.__dict__, "site_image": "registry.example/site:2"})
+    assert plan(seen_by_the_next_release(world)).actions == ()
 
-    assert plan(newer).actions == ()
+
+def test_an_upgrade_of_the_operator_restarts_no_site_although_it_makes_other_pods(monkeypatch):
+    world = settled()
+    monkeypatch.setattr(statefulset, "STOP_SECONDS", 600)
+
+    assert plan(seen_by_the_next_release(world)).actions == ()
+
+
+def test_a_pod_that_is_declared_anew_is_made_by_the_present_release_with_its_image(monkeypatch):
+    world = settled()
+    monkeypatch.setattr(statefulset, "STOP_SECONDS", 600)
+    change(world, database={"parameters": {"max_connections": "150"}})
+
+    planned = plan(seen_by_the_next_release(world))
+
+    made = next(action.desired for action in planned.sites["berlin"] if action.words == "apply StatefulSet lab-berlin")
+    pod = made["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 600
+    assert {container["image"] for container in pod["containers"]} == {"registry.example/site:2"}
+
+
+def test_a_setting_that_can_be_reloaded_makes_no_other_pod_after_an_upgrade(monkeypatch):
+    world = settled()
+    monkeypatch.setattr(statefulset, "STOP_SECONDS", 600)
+    change(world, database={"parameters": {"work_mem": "7MB"}})
+
+    planned = plan(seen_by_the_next_release(world))
+
+    assert {action.words for action in planned.actions} == {f"apply ConfigMap lab-{site}" for site in THREE}
+
+
+def seen_by_the_next_release(world: World) -> Snapshot:
+    return replace(world.snapshot(), site_image="registry.example/site:2")
 
 
 def test_an_empty_database_in_place_of_a_sites_own_is_held_back_and_never_opened():

@@ -1,7 +1,10 @@
 from typing import Any
 
-from multiserver.resources.statefulset import stateful_set
-from tests.clusters import a_blueprint, a_cluster
+from hypothesis import given
+
+from multiserver.api.spec import Cluster
+from multiserver.resources.statefulset import declared_hash, stateful_set
+from tests.clusters import a_blueprint, a_cluster, clusters
 
 
 def pod(**spec: Any) -> dict[str, Any]:
@@ -69,3 +72,12 @@ def test_only_what_needs_a_restart_changes_the_pod():
     assert pod(database={"parameters": {"work_mem": "64MB"}}) == pod()
     assert pod(files={"folders": [{"name": "scans"}]}) == pod()
     assert pod(database={"parameters": {"max_connections": "300"}}) != pod()
+
+
+@given(clusters(), clusters())
+def test_whatever_changes_the_pod_changes_the_hash_of_what_is_declared_for_it(one: Cluster, other: Cluster):
+    before, after = one.spec.sites[0], other.spec.sites[0].model_copy(update={"name": one.spec.sites[0].name})
+    spec = other.spec.model_copy(update={"sites": [after]})
+    changed = one.model_copy(update={"spec": spec})
+    templates = [stateful_set(a_blueprint(cluster), before.name)["spec"]["template"] for cluster in (one, changed)]
+    assert templates[0] == templates[1] or declared_hash(one, before) != declared_hash(changed, after)

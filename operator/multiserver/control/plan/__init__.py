@@ -15,6 +15,7 @@ from multiserver.control.plan.databases import DatabasePlan, database_plan
 from multiserver.control.plan.joining import why_not_made
 from multiserver.control.plan.keys import KeysLostError, blueprint_of, missing_keys
 from multiserver.control.plan.leaving import Departure, departure
+from multiserver.control.plan.releases import with_its_pod
 from multiserver.control.plan.restarts import PodState, to_restart
 from multiserver.control.plan.schema_site import SchemaSiteGoneError, why_not_moved
 from multiserver.control.plan.server_numbers import NumbersConflictError
@@ -73,7 +74,7 @@ def plan(snapshot: Snapshot) -> Plan:
         serving[name] = Serving("Starting", why)
     departures = _departures(snapshot, blueprint)
     shared = [*_secrets(snapshot, blueprint), *cluster_objects(blueprint)]
-    own = {name: site_objects(blueprint, name) for name in serving}
+    own = {name: with_its_pod(snapshot, blueprint.plan(name), site_objects(blueprint, name)) for name in serving}
     desired = [*shared, *(item for items in own.values() for item in items)]
     staying = frozenset(name for name, found in departures.items() if not found.may_go)
     restarts = _restarts(snapshot, serving, databases)

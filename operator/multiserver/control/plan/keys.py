@@ -4,7 +4,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
-from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, SERVER_NUMBER_ANNOTATION, SITE_LABEL
+from multiserver.api.names import SERVER_NUMBER_ANNOTATION, SITE_LABEL
 from multiserver.api.spec import Site
 from multiserver.control.plan.actions import (
     Action,
@@ -14,6 +14,7 @@ from multiserver.control.plan.actions import (
     MakeSiteKeys,
 )
 from multiserver.control.plan.joining import is_marked, was_opened
+from multiserver.control.plan.releases import given_image
 from multiserver.control.plan.schema_site import known_schema_site
 from multiserver.control.plan.server_numbers import assign
 from multiserver.control.snapshot import Snapshot
@@ -122,22 +123,15 @@ def blueprint_of(snapshot: Snapshot) -> Blueprint:
 
 def _site_plan(snapshot: Snapshot, site: Site, numbers: Mapping[str, int]) -> SitePlan:
     identity = snapshot.objects["Secret", snapshot.names.identity(site.name)]
-    given_image = _given_image(snapshot, site.name)
+    given = given_image(snapshot, site)
     return SitePlan(
         site=site,
         server_number=numbers[site.name],
         certificate_pem=_text(identity, "tls.crt"),
         syncthing_device_id=_device_id(identity),
-        image=snapshot.cluster.spec.image or given_image,
-        given_image=given_image,
+        image=snapshot.cluster.spec.image or given,
+        given_image=given,
     )
-
-
-def _given_image(snapshot: Snapshot, site: str) -> str:
-    """Give the image that the operator gave a site when it was made, so that no upgrade of the operator restarts it."""
-    running = snapshot.get("StatefulSet", snapshot.names.site(site))
-    annotations = running["metadata"].get("annotations", {}) if running else {}
-    return str(annotations.get(GIVEN_IMAGE_ANNOTATION, snapshot.site_image))
 
 
 def _device_id(identity: Mapping[str, Any]) -> str:
