@@ -54,7 +54,7 @@ async def test_the_agent_starts_serves_and_ends_in_order_when_it_is_told_to(berl
     first, *_, last = said.splitlines()
     assert first.endswith("INFO agent of site berlin starts")
     assert last.endswith("INFO agent of site berlin has ended")
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
 
 
 async def test_without_its_configuration_the_agent_says_what_is_missing(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def agent(root: Path, host: str, api_port: int, probe_port: int, postgres_port: 
 async def _run(settings: AgentSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log.leave_out_late_answers)
     loop.set_default_executor(ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="lookup"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
