@@ -226,6 +226,17 @@ def test_a_site_put_back_to_before_what_peers_remember_stays_closed_and_says_the
     assert berlin.admin("select opened_at from multiserver.site_settings") == [None]
 
 
+def test_a_site_that_was_put_back_once_and_mended_compares_itself_as_any_other_site(lives: Lives) -> None:
+    berlin, hamburg, _ = lives.mesh.sites
+    berlin.admin("select multiserver.renounce(multiserver.incarnation())")
+    lives.settle()
+    horizon = hamburg.admin("select multiserver.version_at(multiserver.wall_clock(), 0)")[0]
+    hamburg.admin("select setval('multiserver.collected_horizon', %s)", [horizon])
+    berlin.admin("select multiserver.doubt_links()")
+    lives.settle()
+    assert berlin.admin("select 1 from multiserver.links where doubted_at is not null") == []
+
+
 def test_what_peers_say_after_a_site_was_put_back_does_not_count_as_received(lives: Lives) -> None:
     berlin, hamburg, leipzig = lives.mesh.sites
     lives.mesh.drain()

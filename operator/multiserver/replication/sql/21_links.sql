@@ -49,7 +49,7 @@ create table multiserver.broken_history (
 comment on table multiserver.broken_history is
   'Why this database does not continue what peers knew of this site: copied from a donor, or older than they knew it.';
 comment on column multiserver.broken_history.complete_until is
-  'If it was older: the version up to which it has all events of all sites.';
+  'If it was older: the version up to which it has all events of all sites. Null once it is open: then it has all.';
 comment on column multiserver.broken_history.system_identifier is
   'The identifier of the database when that was found out.';
 
@@ -262,6 +262,8 @@ begin
       perform multiserver.record_schema_change(array(select distinct belongs_to from multiserver.parts));
     end if;
   end if;
+  -- What peers forget from now on has come here before: no later comparison is in vain.
+  update multiserver.broken_history set complete_until = null;
   update multiserver.site_settings set opened_at = clock_timestamp(), closed_at = null, closed_lsn = null;
   perform multiserver.set_owner_login(true);
   return true;
