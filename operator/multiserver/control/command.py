@@ -39,6 +39,8 @@ class Settings:
     pod_name: str
     probe_port: int
     """Port of health and metrics."""
+    lease_name: str
+    """The Lease for which all replicas of one installation compete, and nobody else."""
 
 
 @click.command()
@@ -49,12 +51,17 @@ class Settings:
 @click.option("--pod-namespace", envvar="POD_NAMESPACE", required=True, help="Namespace of the operator's own pod.")
 @click.option("--pod-name", envvar="POD_NAME", required=True, help="Name of the operator's own pod.")
 @click.option("--probe-port", default=PROBE_PORT, show_default=True, help="Port of health and metrics.")
-def operator(site_image: str, watch_namespace: str, pod_namespace: str, pod_name: str, probe_port: int) -> None:
+@click.option(
+    "--lease-name", envvar="LEASE_NAME", default=MANAGER, show_default=True, help="The Lease of this installation."
+)
+def operator(
+    site_image: str, watch_namespace: str, pod_namespace: str, pod_name: str, probe_port: int, lease_name: str
+) -> None:
     """Reconcile every MultiServerCluster of the Kubernetes cluster, or of one namespace."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    asyncio.run(_run(Settings(site_image, watch_namespace or None, pod_namespace, pod_name, probe_port)))
+    asyncio.run(_run(Settings(site_image, watch_namespace or None, pod_namespace, pod_name, probe_port, lease_name)))
 
 
 async def _run(settings: Settings) -> None:
@@ -104,7 +111,7 @@ async def _lead(
     take_signals: Callable[[], None],
 ) -> None:
     """Work whenever this process leads, for as long as it lives."""
-    lease = Lease(settings.pod_namespace, MANAGER, f"{settings.pod_name}-{uuid.uuid4().hex[:8]}")
+    lease = Lease(settings.pod_namespace, settings.lease_name, f"{settings.pod_name}-{uuid.uuid4().hex[:8]}")
 
     async def work() -> None:
         try:

@@ -133,21 +133,24 @@ class Observer:
 
 
 def cluster_of(resource: Mapping[str, Any]) -> Cluster:
-    """Read the resource. Raises ValidationError if it does not fit the types, which the API server should prevent."""
+    """Read the resource. Raises ValidationError if it does not fit the types, which the API server should prevent.
+
+    Fields that this version does not know are left out: the definition may be of a newer version, which fills them in.
+    """
     metadata = resource["metadata"]
     return Cluster(
         name=metadata["name"],
         namespace=metadata["namespace"],
         uid=metadata["uid"],
         generation=metadata["generation"],
-        spec=Spec.model_validate(resource["spec"]),
+        spec=Spec.model_validate(resource["spec"], extra="ignore"),
     )
 
 
 def status_of(resource: Mapping[str, Any]) -> Status:
-    """Read the status as last written; an unreadable one, as another version may have left, counts as none."""
+    """Read the status as last written, perhaps by another version; an unreadable one counts as none."""
     try:
-        return Status.model_validate(resource.get("status", {}))
+        return Status.model_validate(resource.get("status", {}), extra="ignore")
     except ValidationError:
         return Status()
 

@@ -4,7 +4,9 @@ No handler tracks state, so kopf adds no finalizer and no annotation, and GitOps
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import kopf
@@ -33,13 +35,26 @@ CONNECT_TIMEOUT_SECONDS = 30
 Wake = Callable[[Key], None]
 
 
+class _Connection(kopf.ConnectionInfo):
+    """How kopf reaches the API server: as `kube.client` does, whether or not its certificate has optional extensions.
+
+    From Python 3.13 on strict checks are the default, and the authorities of older clusters do not pass them.
+    """
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        context = super().as_ssl_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
+
+
 def registry(wake: Wake) -> kopf.OperatorRegistry:
     """Give the handlers: whatever happens to a cluster or one of its children wakes that cluster's worker."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    def login(**arguments: Any) -> Any:
-        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+    def login(**arguments: Any) -> _Connection | None:
+        found = kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+        return _Connection(**{field.name: getattr(found, field.name) for field in fields(found)}) if found else None
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def on_cluster(namespace: str | None, name: str, **_: Any) -> None:
@@ -58,6 +73,8 @@ def settings(*, watches_one_namespace: bool) -> kopf.OperatorSettings:
     """Give kopf's settings: bounded watches, children filtered by the API server, nothing written by kopf itself."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
+    # So long after its watches end kopf kills the process. Here they end with the leadership, and the process lives on.
+    chosen.process.ultimate_exiting_timeout = None
     chosen.watching.server_timeout = SERVER_TIMEOUT_SECONDS
     chosen.watching.client_timeout = SERVER_TIMEOUT_SECONDS + 10
     chosen.watching.connect_timeout = CONNECT_TIMEOUT_SECONDS

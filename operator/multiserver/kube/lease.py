@@ -56,6 +56,7 @@ class _Watched:
     def __init__(self) -> None:
         self._version = ""
         self._seen = 0.0
+        self._holder = ""
 
     def unchanged_seconds(self, live: Object) -> float:
         """Tell for how long the Lease has been what it is."""
@@ -63,6 +64,12 @@ class _Watched:
         if version != self._version:
             self._version, self._seen = version, time.monotonic()
         return time.monotonic() - self._seen
+
+    def tell_holder(self, holder: str) -> None:
+        """Log who leads, once."""
+        if holder != self._holder:
+            self._holder = holder
+            log.info("%s leads; waiting for it to end", holder)
 
 
 async def lead(kubernetes: Kubernetes, lease: Lease, work: Callable[[], Awaitable[None]]) -> None:
@@ -109,6 +116,7 @@ async def _try_acquire(kubernetes: Kubernetes, lease: Lease, watched: _Watched) 
     patience_seconds = max(lease.duration_seconds, spec.get("leaseDurationSeconds", 0))
     free = not spec.get("holderIdentity") or spec["holderIdentity"] == lease.identity
     if not free and watched.unchanged_seconds(live) < patience_seconds:
+        watched.tell_holder(spec["holderIdentity"])
         return None
     return await kubernetes.replace(_held(lease, live["metadata"], spec.get("leaseTransitions", 0) + 1))
 

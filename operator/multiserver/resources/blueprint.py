@@ -18,6 +18,9 @@ class SitePlan:
     """Image of the site's pod and of its backup jobs."""
     given_image: str
     """The image that the operator gave the site with its pod; it is the one above unless spec.image is set."""
+    data_volume_bytes: int | None = None
+    """Size of the data volume that the site has; None while it has none. A larger one that is declared may never come,
+    as many a StorageClass refuses to enlarge a volume."""
 
     @property
     def name(self) -> str:

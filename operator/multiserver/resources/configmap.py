@@ -15,7 +15,9 @@ def config_map(blueprint: Blueprint, site: str) -> Object:
     cluster = blueprint.cluster
     files = {
         paths.SITE_CONFIG: json.dumps(site_config(blueprint, site).wire(), indent=2) + "\n",
-        paths.POSTGRES_CONFIG: postgres_settings.render(postgres_settings.settings(cluster, site)),
+        paths.POSTGRES_CONFIG: postgres_settings.render(
+            postgres_settings.settings(cluster, site, blueprint.plan(site).data_volume_bytes)
+        ),
         paths.POSTGRES_ACCESS: postgres_access.host_based_access(cluster.spec.database),
         paths.POSTGRES_IDENT: postgres_access.certificate_names(),
         paths.PGBACKREST_CONFIG: pgbackrest.render(),

@@ -12,7 +12,8 @@ def disruption_budget(blueprint: Blueprint) -> Object:
         blueprint.cluster,
         component="server",
         spec={
-            "maxUnavailable": 1,
+            # Not maxUnavailable, for which a site without any pod counts as none that is away.
+            "minAvailable": len(blueprint.members) - 1,
             "selector": {"matchLabels": blueprint.names.selector()},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },

@@ -3,7 +3,7 @@
 from typing import Any
 
 from multiserver.api.names import USER_ID
-from multiserver.api.spec import Resources
+from multiserver.api.spec import Resources, Toleration
 from multiserver.backup.config import STANZA
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.mounts import mount
@@ -42,9 +42,14 @@ def pod_spec(blueprint: Blueprint, site: str, **more: Any) -> Object:
         },
         "imagePullSecrets": [secret.wire() for secret in blueprint.cluster.spec.image_pull_secrets],
         "nodeSelector": placement.node_selector,
-        "tolerations": [toleration.wire() for toleration in placement.tolerations],
+        "tolerations": [_toleration(toleration) for toleration in placement.tolerations],
         **more,
     }
+
+
+def _toleration(toleration: Toleration) -> Object:
+    """Give a toleration as the API server stores it: without its empty texts."""
+    return {name: value for name, value in toleration.wire().items() if value != ""}
 
 
 def container(blueprint: Blueprint, site: str, name: str, command: list[str], mounts: list[str], **more: Any) -> Object:

@@ -41,10 +41,15 @@ RESTART_SETTINGS = frozenset(_RESTART_SETTINGS.split())
 """Settings of PostgreSQL 18 that take effect at a start only: context `postmaster` in `postgres --describe-config`."""
 
 
-def settings(cluster: Cluster, site: str) -> dict[str, str]:
-    """Give all settings of a site's server by name."""
-    given = {**_defaults(cluster), **cluster.spec.database.parameters}
-    backlog = {BACKLOG_SETTING: _backlog(cluster, given[BACKLOG_SETTING])}
+def settings(cluster: Cluster, site: str, data_volume_bytes: int | None = None) -> dict[str, str]:
+    """Give all settings of a site's server by name.
+
+    Those that depend on the volume suit the smaller of the declared one and the one that is there.
+    """
+    declared_bytes = whole_bytes(cluster.spec.database.storage.size)
+    volume_mib = min(declared_bytes, data_volume_bytes or declared_bytes) // _MIB
+    given = {**_defaults(cluster, volume_mib), **cluster.spec.database.parameters}
+    backlog = {BACKLOG_SETTING: _backlog(volume_mib, given[BACKLOG_SETTING])}
     return {**given, **backlog, **_fixed(cluster, site), **required_settings()}
 
 
@@ -62,9 +67,8 @@ def restart_hash(values: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _defaults(cluster: Cluster) -> dict[str, str]:
+def _defaults(cluster: Cluster, volume_mib: int) -> dict[str, str]:
     """Give defaults that suit the volume and the memory; the resource may set others."""
-    volume_mib = whole_bytes(cluster.spec.database.storage.size) // _MIB
     return {
         "shared_buffers": f"{max(128, _memory_bytes(cluster) // 4 // _MIB)}MB",
         "dynamic_shared_memory_type": "posix",
@@ -80,7 +84,7 @@ def _defaults(cluster: Cluster) -> dict[str, str]:
     }
 
 
-def _backlog(cluster: Cluster, wanted: str) -> str:
+def _backlog(volume_mib: int, wanted: str) -> str:
     """Give how much log may be kept for peers that do not confirm it: never so much that it fills the volume.
 
     The resource takes only amounts that are read here.
@@ -88,7 +92,6 @@ def _backlog(cluster: Cluster, wanted: str) -> str:
     amount = re.fullmatch(r"([0-9]+)(MB|GB|TB)", wanted)
     if amount is None:
         return wanted
-    volume_mib = whole_bytes(cluster.spec.database.storage.size) // _MIB
     most = max(volume_mib * BACKLOG_PERCENT_MAX // 100, BACKLOG_MIB_MIN)
     return f"{min(int(amount[1]) * _MIB_OF[amount[2]], most)}MB"
 

@@ -96,5 +96,20 @@ async def test_keys_that_the_garbage_collector_takes_while_they_are_listed_are_n
     assert await Observer(kubernetes, credentials, SITE_IMAGE, "multiserver-system").observe(KEY, changed=True) is None
 
 
+async def test_a_field_of_a_newer_definition_stops_no_operator_that_does_not_know_it(credentials, monkeypatch):
+    kubernetes = KubernetesOf(settled())
+    resource = await kubernetes.find("MultiServerCluster", *KEY)
+
+    async def filled_in(_kind: str, _namespace: str, _name: str) -> dict[str, Any]:
+        spec = {**resource["spec"], "database": {**resource["spec"]["database"], "newField": 1}, "other": {}}
+        return {**resource, "spec": spec, "status": {"schemaSite": "berlin", "newField": 1}}
+
+    monkeypatch.setattr(kubernetes, "find", filled_in)
+
+    seen = await Observer(kubernetes, credentials, SITE_IMAGE, "multiserver-system").observe(KEY, changed=True)
+
+    assert seen.snapshot.status.schema_site == "berlin"
+
+
 async def no_answer(_namespace: str, _cluster: str) -> list[dict[str, Any]]:
     raise UnreachableError("cannot list Secrets: no answer")

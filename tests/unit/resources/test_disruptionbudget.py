@@ -6,7 +6,7 @@ def test_never_two_sites_of_a_cluster_are_evicted_together():
     budget = disruption_budget(a_blueprint())
     assert budget["metadata"]["name"] == "lab"
     assert budget["spec"] == {
-        "maxUnavailable": 1,
+        "minAvailable": 1,
         "selector": {"matchLabels": {"multiserver.dev/cluster": "lab", "app.kubernetes.io/component": "server"}},
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }

@@ -87,3 +87,8 @@ def test_neither_a_larger_volume_nor_another_site_restarts_a_server():
     before = restart_hash(settings(a_cluster(), "berlin"))
     larger = a_cluster("berlin", "hamburg", "leipzig", database={"storage": {"size": "1Ti"}})
     assert restart_hash(settings(larger, "berlin")) == before
+
+
+def test_a_volume_that_did_not_grow_as_declared_keeps_no_more_for_peers_than_it_has_room_for():
+    declared = a_cluster(database={"storage": {"size": "200Gi"}, "parameters": {"max_slot_wal_keep_size": "100GB"}})
+    assert settings(declared, "berlin", 20 * 1024**3)["max_slot_wal_keep_size"] == "16384MB"

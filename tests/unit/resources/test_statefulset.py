@@ -74,6 +74,15 @@ def test_only_what_needs_a_restart_changes_the_pod():
     assert pod(database={"parameters": {"max_connections": "300"}}) != pod()
 
 
+def test_empty_texts_of_a_toleration_are_left_out_as_the_api_server_does():
+    tolerations = [
+        {"key": "reserved", "operator": "Equal", "value": "", "effect": "NoSchedule"},
+        {"operator": "Exists"},
+    ]
+    stored = [{"key": "reserved", "operator": "Equal", "effect": "NoSchedule"}, {"operator": "Exists"}]
+    assert pod(sites=[{"name": "berlin", "placement": {"tolerations": tolerations}}])["spec"]["tolerations"] == stored
+
+
 @given(clusters(), clusters())
 def test_whatever_changes_the_pod_changes_the_hash_of_what_is_declared_for_it(one: Cluster, other: Cluster):
     before, after = one.spec.sites[0], other.spec.sites[0].model_copy(update={"name": one.spec.sites[0].name})

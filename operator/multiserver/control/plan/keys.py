@@ -20,6 +20,7 @@ from multiserver.control.plan.server_numbers import assign
 from multiserver.control.snapshot import Snapshot
 from multiserver.files.identity import device_id
 from multiserver.resources.blueprint import Blueprint, SitePlan
+from multiserver.resources.quantities import whole_bytes
 
 SITE_KEYS = ("tls.crt", "tls.key", "syncthing.crt", "syncthing.key")
 
@@ -124,6 +125,7 @@ def blueprint_of(snapshot: Snapshot) -> Blueprint:
 def _site_plan(snapshot: Snapshot, site: Site, numbers: Mapping[str, int]) -> SitePlan:
     identity = snapshot.objects["Secret", snapshot.names.identity(site.name)]
     given = given_image(snapshot, site)
+    data_volume = snapshot.get("PersistentVolumeClaim", snapshot.names.volume(site.name, "data"))
     return SitePlan(
         site=site,
         server_number=numbers[site.name],
@@ -131,7 +133,17 @@ def _site_plan(snapshot: Snapshot, site: Site, numbers: Mapping[str, int]) -> Si
         syncthing_device_id=_device_id(identity),
         image=snapshot.cluster.spec.image or given,
         given_image=given,
+        data_volume_bytes=_capacity_bytes(data_volume),
     )
+
+
+def _capacity_bytes(claim: Mapping[str, Any] | None) -> int | None:
+    """Give how large the volume of a claim is; None if it has none yet, or says so in a way that is not read here."""
+    size = (claim or {}).get("status", {}).get("capacity", {}).get("storage", "")
+    try:
+        return whole_bytes(size)
+    except ValueError:
+        return None
 
 
 def _device_id(identity: Mapping[str, Any]) -> str:
