@@ -1,6 +1,8 @@
 """The command `multiserver`: one entry for everything that runs in a container."""
 
 import importlib
+import os
+import signal
 
 import click
 
@@ -36,6 +38,9 @@ class Rooms(click.Group):
 @click.version_option(package_name="multiserver-operator")
 def main() -> None:
     """Sites that keep working when their line is down."""
+    # The first process of a container gets no signal for which it has no handler, so it would be killed after minutes.
+    # What it has started ends with it, and whatever it was at may be broken off. Servers set handlers of their own.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
@@ -29,9 +30,9 @@ from multiserver.replication.verify import Verified, verify
 
 logger = logging.getLogger(__name__)
 
-ASK_AGAIN = timedelta(seconds=30)
+ASK_AGAIN_SECONDS = 30.0
 """A link that was complete is looked at again after this time; one that is in doubt at once."""
-PULL_AGAIN = timedelta(seconds=20)
+PULL_AGAIN_SECONDS = 20.0
 """How long a pull that did not make its link complete, or failed, is left alone."""
 VERIFY_AGAIN = timedelta(minutes=10)
 """When to verify again where all rows were read and are not known to be equal."""
@@ -87,7 +88,8 @@ class CloseGaps:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        self._next: dict[str, datetime] = {}
+        self._next: dict[str, float] = {}
+        """When each peer is due, by the clock that is never set."""
         self._turns = asyncio.Semaphore(PULLS_AT_ONCE)
 
     async def __call__(self) -> None:
@@ -96,15 +98,15 @@ class CloseGaps:
             doubts = {row["peer_number"] for row in await connection.rows(DOUBTS)}
             if await connection.value(OWN_INCARNATION) is None:
                 raise NotYetError("the site was not told its number yet")
-        now = datetime.now(UTC)
+        now = monotonic()
         due = [peer for peer in self._surroundings.config().peers if self._is_due(peer, doubts, now)]
         failures = [failure for failure in await asyncio.gather(*map(self._close, due)) if failure]
         if failures:
             raise failures[0]
 
-    def _is_due(self, peer: Member, doubts: set[int], now: datetime) -> bool:
+    def _is_due(self, peer: Member, doubts: set[int], now: float) -> bool:
         again = self._next.get(peer.name, now)
-        return now >= again or (peer.server_number in doubts and now >= again - ASK_AGAIN + PULL_AGAIN)
+        return now >= again or (peer.server_number in doubts and now >= again - ASK_AGAIN_SECONDS + PULL_AGAIN_SECONDS)
 
     async def _close(self, peer: Member) -> Exception | None:
         """Make the link from one peer complete; give what is a fault."""
@@ -114,9 +116,9 @@ class CloseGaps:
             logger.debug("nothing is pulled from %s: %s", peer.name, sentence(error))
             is_done = False
         except DatabaseError as error:
-            self._next[peer.name] = datetime.now(UTC) + PULL_AGAIN
+            self._next[peer.name] = monotonic() + PULL_AGAIN_SECONDS
             return error
-        self._next[peer.name] = datetime.now(UTC) + (ASK_AGAIN if is_done else PULL_AGAIN)
+        self._next[peer.name] = monotonic() + (ASK_AGAIN_SECONDS if is_done else PULL_AGAIN_SECONDS)
         return None
 
     async def _pull_if_needed(self, peer: Member) -> bool:

@@ -17,7 +17,7 @@ from multiserver.agent.local_database import LocalDatabase
 from multiserver.agent.log_growth import LogGrowth
 from multiserver.agent.loops import sentence
 from multiserver.agent.seen import Backups, Database, Machine, Seen, Sightings
-from multiserver.api.report import ArchiveReport
+from multiserver.api.report import ArchiveReport, VolumeReport
 from multiserver.api.siteconfig import SiteConfig
 from multiserver.backup import archive
 from multiserver.backup.catalogue import with_failure
@@ -32,6 +32,9 @@ from multiserver.postgres.connect import Connection
 from multiserver.postgres.errors import DatabaseError
 from multiserver.replication import observe as replication
 from multiserver.settings import SitePaths
+
+VOLUME_SECONDS = 5.0
+"""A volume that does not answer by then is not measured."""
 
 DISK_SECONDS_MAX = 3.0
 """How long a volume may take to store a few bytes before it counts as hanging."""
@@ -122,9 +125,23 @@ class LookAtMachine:
         self._seen = seen
 
     async def __call__(self) -> None:
-        """Raises OSError if a volume cannot be read."""
-        self._seen.machine = Seen(datetime.now(UTC), await ask_disk(self._look))
+        """Raises OSError if a volume cannot be read; the others are measured all the same."""
+        paths = {"data": self._paths.data, "files": self._paths.files, "repository": self._paths.repository}
+        raid = await ask_disk(raid_sentence)
+        measured = await asyncio.gather(*(_measure(name, path) for name, path in paths.items()))
+        volumes = tuple(volume for volume in measured if isinstance(volume, VolumeReport))
+        self._seen.machine = Seen(datetime.now(UTC), Machine(raid, volumes))
+        for failure in measured:
+            if isinstance(failure, OSError):
+                raise failure
 
-    def _look(self) -> Machine:
-        volumes = (("data", self._paths.data), ("files", self._paths.files), ("repository", self._paths.repository))
-        return Machine(raid_sentence(), tuple(read_volume(name, path) for name, path in volumes))
+
+async def _measure(name: str, path: Path) -> VolumeReport | OSError:
+    """Measure a volume; give why it cannot be measured."""
+    try:
+        async with asyncio.timeout(VOLUME_SECONDS):
+            return await ask_disk(partial(read_volume, name, path))
+    except TimeoutError:
+        return TimeoutError(f"volume {name} does not answer within {VOLUME_SECONDS:g} s")
+    except OSError as error:
+        return error

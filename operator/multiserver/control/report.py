@@ -67,7 +67,7 @@ def _site(snapshot: Snapshot, plan: Plan, name: str) -> SiteView:
         schema_behind=database.schema_behind if database else "",
         incomplete=database.incomplete if database else (),
         sequences=tuple(
-            SequenceUsage(usage.name, usage.last_value, usage.range_from, usage.range_to)
+            SequenceUsage(usage.name, usage.last_value, usage.range_from, usage.range_to, usage.percent_used)
             for usage in (facts.sequences if facts else ())
             if usage.last_value is not None
         ),

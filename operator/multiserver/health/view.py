@@ -27,11 +27,8 @@ class SequenceUsage:
     current: int
     minimum: int
     maximum: int
-
-    @property
-    def percent(self) -> float:
-        """Share of the range that is used, 0 to 100."""
-        return 100 * (self.current - self.minimum + 1) / (self.maximum - self.minimum + 1)
+    percent: float
+    """Share of the range that is used, 0 to 100, from the end at which the sequence began."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ def site_report(now: datetime, **changes: Any) -> SiteReport:
         "files_backup": backup,
         "archive": ArchiveReport(last_archived=now - timedelta(minutes=1)),
         "raid": "OK: no RAID present",
-        "volumes": (VolumeReport(name="data", capacity_bytes=1000, free_bytes=600),),
+        "volumes": tuple(
+            VolumeReport(name=name, capacity_bytes=1000, free_bytes=600) for name in ("data", "files", "repository")
+        ),
         "peers": (peer_report(now),),
     }
     return SiteReport(**(values | changes))

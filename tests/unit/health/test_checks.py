@@ -83,7 +83,7 @@ def differing(*tables):
     )
 
 
-USAGE = SequenceUsage("public.patient_number", current=290000, minimum=200000, maximum=299999)
+USAGE = SequenceUsage("public.patient_number", current=290000, minimum=200000, maximum=299999, percent=90.0)
 DATABASE = {"available": True, "system_id": "7", "version": "18.6"}
 
 FAULTS = {
@@ -285,3 +285,21 @@ def test_one_site_alone_has_nothing_to_replicate():
     )
 
     assert judge(alone)["ReplicationHealthy"].reason == Reason.SINGLE_SITE
+
+
+def test_how_full_a_volume_is_that_does_not_answer_is_unknown():
+    volumes = tuple(VolumeReport(name=name, capacity_bytes=1000, free_bytes=600) for name in ("data", "files"))
+
+    verdict = judge(a_view(report_with(volumes=volumes)))["VolumesHaveRoom"]
+
+    assert (verdict.status, verdict.reason) == ("Unknown", Reason.REPORT_MISSING)
+    assert "how full volume repository of berlin is, is not known" in verdict.message
+
+
+def test_what_is_kept_for_peers_is_unknown_while_the_database_does_not_answer():
+    away = DatabaseReport(available=False, message="connection refused")
+
+    verdict = judge(a_view(report_with(database=away)))["BacklogsHaveRoom"]
+
+    assert (verdict.status, verdict.reason) == ("Unknown", Reason.REPORT_MISSING)
+    assert "its database does not answer: connection refused" in verdict.message

@@ -8,7 +8,7 @@ long and costs both. So this alarms long before.
 from collections.abc import Iterator
 
 from multiserver.api.report import PeerReport
-from multiserver.health.checks.verdict import Verdict, links, verdict, without_report
+from multiserver.health.checks.verdict import Verdict, links, live, verdict, without_report
 from multiserver.health.reasons import Reason
 from multiserver.health.steps import steady_autonomy
 from multiserver.health.view import ClusterView, SiteView
@@ -48,8 +48,17 @@ def backlog_grows(view: ClusterView) -> Verdict | None:
 
 
 def backlogs_unknown(view: ClusterView) -> Verdict | None:
-    """A site does not report."""
-    return without_report(view)
+    """A site does not report, or its agent does not reach the database."""
+    return without_report(view) or verdict(
+        "Unknown",
+        Reason.REPORT_MISSING,
+        (
+            f"what {site.name} keeps for its peers is not known, as its database does not answer: "
+            f"{report.database.message or 'no answer yet'}"
+            for site, report in live(view)
+            if report.peers and not report.database.available
+        ),
+    )
 
 
 def backlogs_have_room(view: ClusterView) -> Verdict:

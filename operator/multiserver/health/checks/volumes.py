@@ -5,6 +5,7 @@ from multiserver.health.reasons import Reason
 from multiserver.health.view import ClusterView
 
 VOLUME_PERCENT_FULL = 90
+VOLUMES = ("data", "files", "repository")
 
 
 def volume_nearly_full(view: ClusterView) -> Verdict | None:
@@ -23,8 +24,17 @@ def volume_nearly_full(view: ClusterView) -> Verdict | None:
 
 
 def volumes_unknown(view: ClusterView) -> Verdict | None:
-    """A site does not report."""
-    return without_report(view)
+    """A site does not report, or its agent cannot measure a volume."""
+    return without_report(view) or verdict(
+        "Unknown",
+        Reason.REPORT_MISSING,
+        (
+            f"how full volume {name} of {site.name} is, is not known: see the log of its container agent"
+            for site, report in live(view)
+            for name in VOLUMES
+            if name not in {volume.name for volume in report.volumes}
+        ),
+    )
 
 
 def volumes_have_room(view: ClusterView) -> Verdict:
