@@ -12,7 +12,6 @@ from pathlib import Path
 
 from multiserver.agent.apply_errors import ApplyErrors
 from multiserver.agent.backups import BackupRuns
-from multiserver.agent.disks import ask_disk
 from multiserver.agent.local_database import LocalDatabase
 from multiserver.agent.log_growth import LogGrowth
 from multiserver.agent.loops import sentence
@@ -26,6 +25,7 @@ from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.backup.restic import Restic
 from multiserver.files import observe as files
 from multiserver.files.client import Syncthing, SyncthingError
+from multiserver.machine.disks import ask_disk
 from multiserver.machine.raid import raid_sentence
 from multiserver.machine.volumes import read_volume, write_problem
 from multiserver.postgres.connect import Connection

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from multiserver.api.report import BackupReport
@@ -14,6 +15,7 @@ from multiserver.backup.catalogue import Stanza, data_report, next_type, parse_i
 from multiserver.backup.config import pgbackrest_argv
 from multiserver.backup.errors import BackupError, ProgramError
 from multiserver.backup.process import Listener, Programs
+from multiserver.backup.repository import ask_repository
 from multiserver.machine.volumes import write_problem
 from multiserver.settings import POD, SitePaths
 
@@ -70,7 +72,7 @@ class PgBackRest:
 
         Archiving is proved first: a backup without its write-ahead log could never be restored.
         """
-        if problem := write_problem(self.paths.repository):
+        if problem := await ask_repository(partial(write_problem, self.paths.repository)):
             raise BackupError(problem)
         report("checking the repository and archiving")
         await self.ensure_stanza()

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from multiserver.api.report import BackupReport
 from multiserver.backup.catalogue import files_report, parse_snapshots
 from multiserver.backup.errors import BackupError, ProgramError
 from multiserver.backup.process import Listener, Programs
+from multiserver.backup.repository import ask_repository
 from multiserver.machine.volumes import explain, write_problem
 from multiserver.settings import POD, SitePaths
 
@@ -47,19 +49,19 @@ class Restic:
 
     async def report(self) -> BackupReport:
         """Give what the repository lists; one that cannot be read becomes the report's message."""
-        if not self._exists:
-            return BackupReport()
         try:
+            if not await self._exists():
+                return BackupReport()
             return files_report(parse_snapshots(await self._run("snapshots", "--no-lock")))
         except BackupError as error:
             return BackupReport(message=str(error))
 
     async def back_up(self, report: Report) -> str:
         """Make a backup of all folders, drop what is past its generation, and give the result in words."""
-        if problem := write_problem(self.paths.repository):
+        if problem := await ask_repository(partial(write_problem, self.paths.repository)):
             raise BackupError(problem)
         with _held(self.paths.repository / "restic.lock") as lock:
-            if not self._exists:
+            if not await self._exists():
                 report("making the repository")
                 await self._make_repository(lock)
             await self._run("unlock", "--remove-all", lock=lock)
@@ -73,10 +75,9 @@ class Restic:
         size = (listed.last_size_bytes or 0) / 1e6
         return f"backup {listed.last_label} of {size:.1f} MB in {listed.last_duration_seconds or 0:.0f} s"
 
-    @property
-    def _exists(self) -> bool:
+    async def _exists(self) -> bool:
         """Whether the repository is there; its file `config` comes last, with the rename in `_make_repository`."""
-        return (self.paths.restic_repository / "config").exists()
+        return await ask_repository((self.paths.restic_repository / "config").exists)
 
     async def _make_repository(self, lock: int) -> None:
         """Make the repository beside its place, then move it there, so that a killed attempt leaves nothing half."""

@@ -1,0 +1,24 @@
+"""Questions to the repository's volume, which may be slow or hang: nothing else waits with them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from multiserver.backup.errors import BackupError
+from multiserver.machine.disks import ask_disk
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 60.0
+"""A volume that takes longer for one small question has a fault."""
+
+
+async def ask_repository(question: Callable[[], T]) -> T:
+    """Give the answer of a question that may block. Raises BackupError if none comes in time."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await ask_disk(question)
+    except TimeoutError:
+        raise BackupError(
+            f"the repository's volume does not answer within {ANSWER_SECONDS:g} s: look at its disk"
+        ) from None
