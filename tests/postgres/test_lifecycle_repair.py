@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from subprocess import run
@@ -265,6 +266,28 @@ def test_what_peers_say_after_a_site_was_put_back_does_not_count_as_received(liv
     assert all(began < version < silent_since for version in berlin.admin(received))
     lives.settle()
     lives.mesh.equal("select words from visits")
+
+
+def test_what_a_site_that_was_put_back_collects_on_the_word_of_its_peers_is_not_taken_for_known(lives: Lives) -> None:
+    berlin, hamburg, leipzig = lives.mesh.sites
+    berlin.server.stop()
+    saved = berlin.server.save("saved")
+    berlin.server.start()
+    assert not lives.check_for_rewinding(berlin)
+    hamburg.sql("insert into visits (site, words) values (2, 'skipped by the slot')")
+    lives.mesh.drain()
+    berlin.server.stop()
+    berlin.server.put_back(saved)
+    berlin.server.start()
+    berlin.admin("update multiserver.limits set collection_margin = '0'")
+    for peer in (hamburg, leipzig):
+        since = peer.beat()
+        eventually(partial(berlin.has_beat, peer, since), "it hears its peers, though not what they had sent before")
+    for _ in range(2):
+        berlin.admin("select multiserver.collect_registers()")
+    assert lives.check_for_rewinding(berlin)
+    lives.settle()
+    assert "skipped by the slot" in lives.mesh.equal("select words from visits")
 
 
 def test_a_run_that_no_peer_vouched_for_adds_nothing_to_what_was_received(lives: Lives) -> None:

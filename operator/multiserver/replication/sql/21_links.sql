@@ -317,6 +317,10 @@ begin
     on conflict (one) do update set how = excluded.how, broken_at = excluded.broken_at, donor_number = null,
       complete_until = excluded.complete_until, system_identifier = excluded.system_identifier;
   update multiserver.heartbeats set horizon = had_all_until where horizon > had_all_until;
+  if multiserver.collected_horizon() > had_all_until then
+    -- On the word of its peers it has taken events for collected that it never had, and would drop them as known.
+    perform setval('multiserver.collected_horizon', greatest(had_all_until, 1));
+  end if;
   delete from multiserver.slots;
   delete from multiserver.runs;
   perform multiserver.doubt_links();
