@@ -42,7 +42,7 @@ def is_complete(site: Site, other: Site) -> bool:
 async def test_what_a_lost_slot_has_swallowed_is_fetched_and_the_link_is_complete_again(
     berlin: Site, hamburg: Site, notes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "ASK_AGAIN", comparing.PULL_AGAIN / 10)
+    monkeypatch.setattr(comparing, "ASK_AGAIN_SECONDS", comparing.PULL_AGAIN_SECONDS / 10)
     await wait_until(lambda: count(hamburg) == 0, "hamburg has the table")
     async with running(berlin, hamburg):
         await wait_until(lambda: is_complete(hamburg, berlin), "the link is complete")
