@@ -22,6 +22,9 @@ volume of a cluster has it, no site begins with an empty database; a new one cop
 RESTART_HASH_ANNOTATION = "multiserver.dev/restart-hash"
 """On a server pod: the hash of the PostgreSQL settings that only a restart can change."""
 
+VOLUME_PURPOSES = ("data", "files", "repository")
+"""What the volumes of a site are for."""
+
 POSTGRES_PORT = 5432
 FILES_PORT = 22000
 AGENT_PORT = 8443

@@ -1,9 +1,8 @@
 """The volumes of a site's pods by name: what they are and where a container sees them."""
 
 from multiserver.api import paths
-from multiserver.api.names import Names
+from multiserver.api.names import VOLUME_PURPOSES, Names
 from multiserver.resources.objects import Object
-from multiserver.resources.volumes import PURPOSES
 
 _SECRET_MODE = 0o440
 """Readable by the pod's group only; PostgreSQL and libpq accept no key that others may read."""
@@ -31,7 +30,7 @@ def mount(name: str) -> Object:
 
 def volume(names: Names, site: str, name: str) -> Object:
     """Give the entry of a pod's `volumes` for the volume. Raises KeyError if there is no volume of this name."""
-    if name in PURPOSES:
+    if name in VOLUME_PURPOSES:
         return {"name": name, "persistentVolumeClaim": {"claimName": names.volume(site, name)}}
     sources: dict[str, Object] = {
         "config": {"configMap": {"name": names.site(site)}},

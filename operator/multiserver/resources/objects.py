@@ -1,5 +1,7 @@
 """What all objects have in common: head, labels, owner, and a form that equals what the API server stores."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +44,11 @@ def named(
 def owner_reference(cluster: Cluster) -> Object:
     """Give the reference that makes the resource the owner of an object."""
     return {"apiVersion": API_VERSION, "kind": KIND, "name": cluster.name, "uid": cluster.uid, "controller": True}
+
+
+def short_hash(values: Mapping[str, Any]) -> str:
+    """Give a hash of values that JSON can hold, for an annotation that shows when they change."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def without_empty(node: Object) -> Object:

@@ -1,7 +1,5 @@
 """postgresql.conf: the operator's defaults, over them the resource's parameters, over both what cannot be otherwise."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 
@@ -10,6 +8,7 @@ from multiserver.api.names import POSTGRES_PORT, Names
 from multiserver.api.spec import Cluster
 from multiserver.backup.config import archive_command
 from multiserver.replication.settings import required_settings
+from multiserver.resources.objects import short_hash
 from multiserver.resources.quantities import whole_bytes
 
 _MIB = 1024 * 1024
@@ -64,7 +63,7 @@ def restart_hash(values: Mapping[str, str]) -> str:
     A setting of an extension (its name has a point) counts as one that needs a restart, since only the extension knows.
     """
     relevant = {name: value for name, value in values.items() if name in RESTART_SETTINGS or "." in name}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+    return short_hash(relevant)
 
 
 def _defaults(cluster: Cluster, volume_mib: int) -> dict[str, str]:

@@ -1,8 +1,5 @@
 """The StatefulSet of a site: one pod with the site's PostgreSQL, Syncthing and agent."""
 
-import hashlib
-import json
-
 from multiserver.api import paths
 from multiserver.api.names import (
     AGENT_PORT,
@@ -17,7 +14,7 @@ from multiserver.api.spec import Cluster, Resources, Site
 from multiserver.resources import postgres_settings
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.mounts import volume
-from multiserver.resources.objects import Object, named
+from multiserver.resources.objects import Object, named, short_hash
 from multiserver.resources.pods import container, pod_spec, wanted
 
 STOP_SECONDS = 300
@@ -66,7 +63,7 @@ def declared_hash(cluster: Cluster, site: Site) -> str:
         "resources": [spec.database.resources.wire(), spec.files.resources.wire()],
         "settings": postgres_settings.restart_hash(spec.database.parameters),
     }
-    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:16]
+    return short_hash(declared)
 
 
 def _template(blueprint: Blueprint, site: str) -> Object:

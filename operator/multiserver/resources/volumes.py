@@ -1,21 +1,19 @@
 """The PersistentVolumeClaims of a site: objects of their own, so that nothing but the resource removes them."""
 
-from multiserver.api.names import OPENED_ANNOTATION
+from multiserver.api.names import OPENED_ANNOTATION, VOLUME_PURPOSES
 from multiserver.api.spec import Cluster, Storage
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.objects import Object, named
 from multiserver.resources.quantities import canonical
 
-PURPOSES = ("data", "files", "repository")
-
 
 def volume_claims(blueprint: Blueprint, site: str) -> list[Object]:
     """Build the site's volumes. They outlive the resource unless its `deletionPolicy` is Delete."""
-    return [_claim(blueprint, site, purpose) for purpose in PURPOSES]
+    return [_claim(blueprint, site, purpose) for purpose in VOLUME_PURPOSES]
 
 
 def storage(cluster: Cluster, purpose: str) -> Storage:
-    """Give what the resource wants of a volume; purpose is one of `PURPOSES`."""
+    """Give what the resource wants of a volume; purpose is one of `VOLUME_PURPOSES`."""
     spec = cluster.spec
     return {"data": spec.database.storage, "files": spec.files.storage, "repository": spec.backup.repository.volume}[
         purpose

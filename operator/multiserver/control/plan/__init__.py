@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from multiserver.api.names import VOLUME_PURPOSES
 from multiserver.control.plan.actions import Action, RestartPod
 from multiserver.control.plan.children import to_apply, to_delete
 from multiserver.control.plan.databases import DatabasePlan, database_plan
@@ -25,7 +26,6 @@ from multiserver.health.view import Serving
 from multiserver.resources.assembly import cluster_objects, site_objects
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.secrets import connections, retention
-from multiserver.resources.volumes import PURPOSES
 
 CONTROLLER_REVISION_LABEL = "controller-revision-hash"
 
@@ -172,7 +172,7 @@ def _is_volume_going(snapshot: Snapshot, site: str) -> bool:
 
 
 def _claims(snapshot: Snapshot, site: str) -> list[Mapping[str, Any]]:
-    names = (snapshot.names.volume(site, purpose) for purpose in PURPOSES)
+    names = (snapshot.names.volume(site, purpose) for purpose in VOLUME_PURPOSES)
     return [claim for name in names if (claim := snapshot.get("PersistentVolumeClaim", name))]
 
 

@@ -1,11 +1,11 @@
 """Whether every volume has room."""
 
+from multiserver.api.names import VOLUME_PURPOSES
 from multiserver.health.checks.verdict import Verdict, live, verdict, without_report
 from multiserver.health.reasons import Reason
 from multiserver.health.view import ClusterView
 
 VOLUME_PERCENT_FULL = 90
-VOLUMES = ("data", "files", "repository")
 
 
 def volume_nearly_full(view: ClusterView) -> Verdict | None:
@@ -31,7 +31,7 @@ def volumes_unknown(view: ClusterView) -> Verdict | None:
         (
             f"how full volume {name} of {site.name} is, is not known: see the log of its container agent"
             for site, report in live(view)
-            for name in VOLUMES
+            for name in VOLUME_PURPOSES
             if name not in {volume.name for volume in report.volumes}
         ),
     )
