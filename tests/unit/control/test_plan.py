@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multiserver.api.names import SERVER_NUMBER_ANNOTATION
+from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, SERVER_NUMBER_ANNOTATION
 from multiserver.control.plan import actions as do
 from multiserver.control.plan import plan
 from multiserver.control.snapshot import Snapshot
@@ -201,6 +201,16 @@ def test_a_setting_that_can_be_reloaded_makes_no_other_pod_after_an_upgrade(monk
     planned = plan(seen_by_the_next_release(world))
 
     assert {action.words for action in planned.actions} == {f"apply ConfigMap lab-{site}" for site in THREE}
+
+
+def test_a_site_whose_image_is_no_longer_noted_is_given_it_again():
+    world = settled()
+    del world.objects["StatefulSet", "lab-berlin"]["metadata"]["annotations"][GIVEN_IMAGE_ANNOTATION]
+    world.settle()
+
+    server = world.objects["StatefulSet", "lab-berlin"]
+    assert server["metadata"]["annotations"][GIVEN_IMAGE_ANNOTATION] == SITE_IMAGE
+    assert {container["image"] for container in server["spec"]["template"]["spec"]["containers"]} == {SITE_IMAGE}
 
 
 def seen_by_the_next_release(world: World) -> Snapshot:

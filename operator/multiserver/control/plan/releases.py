@@ -18,7 +18,7 @@ def given_image(snapshot: Snapshot, site: Site) -> str:
     running = snapshot.get("StatefulSet", snapshot.names.site(site.name))
     annotations = running["metadata"].get("annotations", {}) if running else {}
     is_as_declared = annotations.get(DECLARED_HASH_ANNOTATION) == declared_hash(snapshot.cluster, site)
-    return str(annotations.get(GIVEN_IMAGE_ANNOTATION)) if is_as_declared else snapshot.site_image
+    return str(annotations.get(GIVEN_IMAGE_ANNOTATION, snapshot.site_image)) if is_as_declared else snapshot.site_image
 
 
 def with_its_pod(snapshot: Snapshot, site: SitePlan, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
