@@ -151,8 +151,9 @@ ALL: dict[str, Sabotage] = {
         "case when exists (select from multiserver.broken_history) then clock_timestamp() end",
         "null",
     ),
-    "a site that was put back in time asks nobody what it lacks": edited(
-        "renounce", "perform multiserver.doubt_links();", ""
+    "a site that was put back in time asks nobody what it lacks": both(
+        edited("renounce", "perform multiserver.doubt_links();", ""),
+        edited("current_run", "perform multiserver.doubt_links();", "null;"),
     ),
 }
 """Every sabotage by what it does."""

@@ -14,6 +14,7 @@ from multiserver.replication import pull as pulling
 from multiserver.replication import verify as verifying
 from multiserver.replication.verify import Verified
 from tests.postgres.mesh import DATABASE, Mesh, Site
+from tests.postgres.rounds import complete_link, renounce_if_rewound
 from tests.postgres.servers import eventually
 
 
@@ -39,6 +40,19 @@ def verify(site: Site, peer: Site, patience_seconds: float = 20) -> Verified:
             return await verifying.verify(own, other, patience_seconds=patience_seconds)
 
     return asyncio.run(run())
+
+
+def mend(mesh: Mesh) -> None:
+    """Do once what the agents do for all links: ask whether a site was put back in time, fetch what it lacks."""
+
+    async def run() -> None:
+        for site in mesh:
+            for peer in mesh.peers(site):
+                async with both(site, peer) as (own, other):
+                    assert not await renounce_if_rewound(own, other, site.number)
+                    await complete_link(own, other, site.number)
+
+    asyncio.run(run())
 
 
 def lose_slots(mesh: Mesh) -> None:

@@ -16,7 +16,7 @@ from multiserver.replication.keeping import keep_small
 from multiserver.replication.local_tables import ensure_local_tables
 from multiserver.replication.pull import pull as pull_from
 from tests.postgres import killer
-from tests.postgres.comparing import both
+from tests.postgres.comparing import both, mend
 from tests.postgres.killer import Deed, by, by_agent, by_worker
 from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site
 from tests.postgres.servers import eventually
@@ -316,6 +316,7 @@ def keeping_small(scene: Scene) -> Play:
     berlin.sql(f"delete from {t} where id > 5")
     mesh.drain()
     berlin.admin("update multiserver.conflicts set detected_at = now() - interval '1 year'")
+    mend(mesh)
     now = berlin.admin("select multiserver.version_at(multiserver.wall_clock(), 0)")
     agreed = "select multiserver.agreed_horizon() > %s"
     eventually(lambda: mesh.drain() or berlin.admin(agreed, now) == [True], "all horizons agreed")

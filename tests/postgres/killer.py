@@ -44,7 +44,7 @@ begin
   perform setval(struck, before | bit);
   if plan.crash_at is null then
     perform pg_terminate_backend(pg_backend_pid());
-  elsif plan.crash_at > multiserver.killer_kills() then
+  elsif plan.crash_at <> multiserver.killer_kills() then
     return null;
   else
     perform pg_logical_emit_message(false, 'killer', '', true);  -- so that the machine's log keeps what was struck
@@ -102,7 +102,7 @@ class Deed:
         self._arm(kill)
         survived = self._survives()
         revive(self.site, before)
-        assert self._disarm() == kill, "the server did not crash"
+        assert self._disarm() >= kill, "the server did not crash"  # What it does on recovery may add to them.
         if not survived:
             self.do()
 

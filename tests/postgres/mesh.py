@@ -145,11 +145,14 @@ async def build(sites: list[Site]) -> Mesh:
             for number in wanted.slots_for:
                 await slots.ensure_slot(connection, number)
             await links.ensure_open(connection, wanted.slots_for)
+    incarnations = {site.number: str(site.admin("select multiserver.incarnation()")[0]) for site in sites}
     for site in sites:
         async with connect(site.target()) as connection:
             for peer in sites:
                 if peer is not site:
-                    await subscriptions.ensure_subscription(connection, peer.number, peer_conninfo(peer))
+                    await subscriptions.ensure_subscription(
+                        connection, peer.number, peer_conninfo(peer), incarnations[peer.number]
+                    )
     return Mesh(sites)
 
 

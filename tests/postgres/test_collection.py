@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.postgres.comparing import mend
 from tests.postgres.mesh import Mesh, Site
 from tests.postgres.servers import eventually
 from tests.postgres.test_conflict_log import NOTHING, logs
@@ -26,6 +27,7 @@ def no_margin(mesh: Mesh) -> Iterator[None]:
 
 def agree(mesh: Mesh) -> None:
     """Let everybody know that everybody has what was written so far."""
+    mend(mesh)
     now = mesh.sites[0].admin(f"select {WALL_CLOCK} << 10")[0]
     eventually(lambda: mesh.drain() or all(reached(site, now) for site in mesh), "all horizons agreed")
 

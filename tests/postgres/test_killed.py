@@ -23,7 +23,7 @@ from multiserver.replication.pull import pull
 from multiserver.replication.verify import verify
 from tests import rootfs as rootfs_module
 from tests.postgres import killer
-from tests.postgres.comparing import both
+from tests.postgres.comparing import both, mend
 from tests.postgres.killed import CASES, COVERED, CRASHED, Scene
 from tests.postgres.killer import Deed
 from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, build_now
@@ -103,6 +103,7 @@ def test_what_was_acknowledged_or_merged_outlives_a_crash(pair: Mesh) -> None:
         with pytest.raises(psycopg.OperationalError):
             session.execute("copy (select) to program 'kill -9 $PPID'")
         killer.revive(crashes, before)
+    mend(pair)
     assert pair.equal("select id from acknowledged order by id") == [0, 1, 2]
     pair.assert_registers_equal()
 

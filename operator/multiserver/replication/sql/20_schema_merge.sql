@@ -5,6 +5,9 @@
 --
 -- Invariant: this site's schema version n means that it has all schema events up to n. Rows written under a greater
 -- version wait (09_merge.sql); rows written under a smaller one are translated (11_translate.sql).
+--
+-- A schema event is on the disk before anything is confirmed to its sender, unlike rows: what a crash takes of rows is
+-- found again by comparing (21_links.sql), but a schema event comes only once.
 
 create function multiserver.merge_schema(new_version bigint, change jsonb) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -18,6 +21,7 @@ begin
     raise exception using errcode = 'MS001',
       message = format('schema event %s arrived before event %s: waiting', new_version, present_version + 1);
   end if;
+  perform set_config('synchronous_commit', 'local', true);
   perform set_config('lock_timeout', '300ms', true), set_config('check_function_bodies', 'off', true);
   for statement in select * from jsonb_to_recordset(change -> 'statements') as s (role text, text text) loop
     perform set_config('role', statement.role, true);

@@ -12,6 +12,9 @@
 --     skipped: the subscription is made anew.
 --   * A link is in doubt when an end's history broke: a peer's new incarnation, or a site that left, may have sent its
 --     last changes to some sites only, so each survivor then compares itself with each other once.
+--   * A site that crashed doubts all its links: it may have lost what its peers keep no longer. What comes from peers is
+--     committed asynchronously. An apply worker confirms no more than has reached the disk, but one that follows upon
+--     another, after a cut or an error, knows nothing of its predecessor's commits, and confirms them at once.
 --
 -- Invariant: N notes a birth only after a pull from P that began when the slot was there, P received from nobody whom N
 -- has forgotten already, and no later doubt has come up.
@@ -65,13 +68,22 @@ create table multiserver.runs (
   started_at timestamptz primary key,
   began_lsn pg_lsn not null,
   complete_until bigint not null,
-  is_vouched_for boolean not null default false
+  is_vouched_for boolean not null default false,
+  statistics_since timestamptz not null
 );
 comment on table multiserver.runs is
   'Each start of the server in this incarnation, and a position in the log that lies behind all of the run before.';
 comment on column multiserver.runs.complete_until is
   'The version up to which the database that this run began with has all events of all sites.';
 comment on column multiserver.runs.is_vouched_for is 'A peer was asked in it, and knows no later state of this site.';
+comment on column multiserver.runs.statistics_since is
+  'Since when the server has statistics. They outlive an orderly stop; recovery from a crash begins them anew.';
+
+-- The run that was noted last; no row if none was.
+create function multiserver.latest_run() returns setof multiserver.runs language sql stable
+begin atomic
+  select * from multiserver.runs order by began_lsn desc limit 1;
+end;
 
 -- The version up to which this database has all events of all sites, as far as its peers' heartbeats tell.
 create function multiserver.complete_until() returns bigint
@@ -86,22 +98,29 @@ end $$;
 -- put back in time: every such turn goes with a start, and the peer knows of a run that this site has forgotten, or
 -- knows it to have gone on for longer.
 --
--- Invariant: a run is noted before a heartbeat that comes in it tells us anything. If the database was put back, peers'
--- slots skip what they had sent to the later one, and the heartbeats that follow would vouch for all of that. Until a peer
--- has vouched for a run, the next one takes no more for complete than it had.
+-- Invariant: a run is noted before a heartbeat that comes in it tells us anything, and so is a crash, which the run may
+-- outlast. If the database was put back, peers' slots skip what they had sent to the later one, and the heartbeats that
+-- follow would vouch for all of that. Until a peer has vouched for a run, no more counts as received than at its start.
 create function multiserver.current_run() returns timestamptz
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  this_run constant timestamptz := pg_postmaster_start_time();
+  present_statistics constant timestamptz := (select stats_reset from pg_stat_wal);
+  known_statistics constant timestamptz := (select statistics_since from multiserver.latest_run());
 begin
-  if not exists (select from multiserver.runs where started_at = pg_postmaster_start_time()) then
+  if not exists (select from multiserver.runs where started_at = this_run) then
     -- Recovery, or the stop before, ended with a checkpoint, which lies nearer to the beginning than what we see now.
-    insert into multiserver.runs (started_at, began_lsn, complete_until)
-      select pg_postmaster_start_time(), least(pg_current_wal_insert_lsn(), redo_lsn), least(multiserver.complete_until(),
-        (select case when not is_vouched_for then complete_until end
-         from multiserver.runs order by began_lsn desc limit 1))
+    insert into multiserver.runs (started_at, began_lsn, complete_until, statistics_since)
+      select this_run, least(pg_current_wal_insert_lsn(), redo_lsn), multiserver.complete_until(), present_statistics
       from pg_control_checkpoint()
       on conflict (started_at) do nothing;
+  elsif present_statistics <> known_statistics then
+    update multiserver.runs set statistics_since = present_statistics where started_at = this_run;
   end if;
-  return pg_postmaster_start_time();
+  if present_statistics <> known_statistics then
+    perform multiserver.doubt_links();
+  end if;
+  return this_run;
 end $$;
 grant execute on function multiserver.current_run() to multiserver_apply;
 
@@ -111,6 +130,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   before constant uuid := (select peer_incarnation from multiserver.links where peer_number = number);
 begin
+  perform multiserver.current_run();  -- so that a crash is noticed, even if it comes before the first heartbeat
   insert into multiserver.links as l (peer_number, peer_incarnation, doubted_at)
     -- The peer's slot may be older than this volume, and have sent to the one before.
     values (number, incarnation, case when exists (select from multiserver.broken_history) then clock_timestamp() end)

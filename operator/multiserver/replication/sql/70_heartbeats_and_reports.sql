@@ -47,7 +47,8 @@ begin
     'began_lsn', (select began_lsn from multiserver.runs where started_at = this_run),
     'lsn', pg_current_wal_insert_lsn(),
     'horizon', multiserver.promise_horizon(), 'collected', multiserver.collected_horizon(),
-    'received', (select jsonb_object_agg(server_number, horizon) from multiserver.heartbeats where horizon is not null),
+    'received', (select jsonb_object_agg(server_number, multiserver.own_horizon(server_number))
+                 from multiserver.heartbeats where horizon is not null),
     'slots', (select jsonb_object_agg(peer_number, case when from_start then 'from start' else birth::text end)
               from multiserver.slots)));
 end $$;

@@ -15,7 +15,8 @@
 --   * The collected horizon is persisted before a row at or below it goes, and at merging a missing row counts as it: an
 --     event at or below it without a register row is one that all sites had. It writes nothing.
 --   * No site writes a version at or below what it has promised, so none at or below what anybody has collected.
---   * While a known site is silent, a link is in doubt, or this site is closed, the horizon stands still.
+--   * While a known site is silent, a link is in doubt, this site is closed, or no peer has been asked whether it was put
+--     back in time, the horizon stands still.
 --   * Rows of parked keys stay. Rows of keys that are not deleted go only where no secondary unique index compares their
 --     versions (10_parked_rows.sql).
 --
@@ -65,10 +66,15 @@ begin
   return promised;
 end $$;
 
+-- Up to which version this site has all events of another. In a run that no peer has vouched for, what heartbeats
+-- promised since its beginning may have been sent to a later state of this database (21_links.sql).
+create function multiserver.own_horizon(sender integer) returns bigint language sql stable
+  return (select least(h.horizon, (select complete_until from multiserver.latest_run() where not is_vouched_for))
+          from multiserver.heartbeats h where h.server_number = sender);
+
 -- Up to which version one site has all events of another, as far as this site knows.
 create function multiserver.received_horizon(receiver integer, sender integer) returns bigint language sql stable
-  return case when receiver = multiserver.server_number()
-    then (select horizon from multiserver.heartbeats where server_number = sender)
+  return case when receiver = multiserver.server_number() then multiserver.own_horizon(sender)
     else (select (received ->> sender::text)::bigint from multiserver.heartbeats where server_number = receiver) end;
 
 -- Why the horizon stands still at this site, as a sentence; null if it moves.
@@ -76,6 +82,9 @@ create function multiserver.collection_hold() returns text language sql stable
   return (select min(reason) from (
     select 'this site is not open' as reason
       where not exists (select from multiserver.site_settings where opened_at is not null)
+    union all
+    select format('no peer has been asked since %s whether it knows a later state of this site', started_at::timestamptz(0))
+      from multiserver.latest_run() where not is_vouched_for
     union all
     select format('the link from site %s is in doubt', multiserver.site_name(peer_number))
       from multiserver.links where doubted_at is not null
