@@ -1,9 +1,11 @@
 """The agent closes gaps behind lost slots and proves that all rows are equal, or says which are not."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from multiserver.agent import comparing
@@ -60,6 +62,31 @@ async def test_what_a_lost_slot_has_swallowed_is_fetched_and_the_link_is_complet
         birth = berlin.sql("select birth from multiserver.slots where peer_number = %s", [hamburg.server_number])
         known = "select slot_birth from multiserver.links where peer_number = %s"
         await wait_until(lambda: hamburg.sql(known, [berlin.server_number]) == birth, "the birth is noted")
+
+
+async def test_a_peer_that_keeps_a_pull_waiting_holds_up_no_other(
+    mesh: Mesh,
+    berlin: Site,
+    hamburg: Site,
+    notes: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(comparing, "ASK_AGAIN_SECONDS", comparing.PULL_AGAIN_SECONDS / 10)
+    caplog.set_level(logging.INFO)
+    leipzig = mesh["leipzig"]
+    await wait_until(lambda: count(hamburg) == 0 and count(leipzig) == 0, "all have the table")
+    doubt = "update multiserver.links set doubted_at = clock_timestamp() where peer_number = %s"
+    async with running(berlin):
+        await wait_until(lambda: is_complete(berlin, hamburg) and is_complete(berlin, leipzig), "all is complete")
+        with psycopg.connect(hamburg.target().conninfo()) as holder:
+            holder.execute("lock table notes")
+            berlin.sql(doubt, [hamburg.server_number])
+            await wait_until(lambda: "the link from hamburg may lack" in caplog.text, "the pull from hamburg waits")
+            berlin.sql(doubt, [leipzig.server_number])
+            await wait_until(lambda: is_complete(berlin, leipzig), "the link from leipzig is complete again")
+            assert not is_complete(berlin, hamburg)
+        await wait_until(lambda: is_complete(berlin, hamburg), "the link from hamburg is, too")
 
 
 async def test_all_rows_are_compared_with_every_peer_at_first(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a crash takes from a site after its peers were told that it was there comes again, and nobody counts on it before."""
+"""What a crash takes from a site though it was confirmed to its peers comes again; nobody counts on it before."""
 
 from collections.abc import Iterator
 from functools import partial

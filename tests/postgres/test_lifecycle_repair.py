@@ -280,7 +280,7 @@ def test_what_a_site_that_was_put_back_collects_on_the_word_of_its_peers_is_not_
     berlin.server.put_back(saved)
     berlin.server.start()
     berlin.admin("select multiserver.current_run()")
-    berlin.admin("update multiserver.runs set is_vouched_for = true")  # By a peer that has not heard of the later state.
+    berlin.admin("update multiserver.runs set is_vouched_for = true")  # By a peer that knows no later state.
     berlin.admin("update multiserver.limits set collection_margin = '0'")
     for peer in (hamburg, leipzig):
         since = peer.beat()

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 30.0
 """A link that was complete is looked at again after this time; one that is in doubt at once."""
+LOOK_AGAIN_SECONDS = 2.0
+"""How often it is seen, while pulls go on, whether another peer is due."""
+ANSWER_SECONDS = 15.0
+"""How long a peer may take to tell how its end of the link is."""
 PULL_AGAIN_SECONDS = 20.0
 """How long a pull that did not make its link complete, or failed, is left alone."""
 VERIFY_AGAIN = timedelta(minutes=10)
@@ -69,22 +73,26 @@ class Surroundings:
     certificate: Certificate
 
     @asynccontextmanager
-    async def both(self, peer: Member) -> AsyncIterator[tuple[Connection, Connection]]:
-        """Open a connection to the own database and one to a peer's, both with time for whole tables."""
-        async with self.peer(peer) as other, connect(self.own, statement_timeout_seconds=SCAN_SECONDS) as own:
-            yield own, other
+    async def both(
+        self, peer: Member, statement_seconds: float = SCAN_SECONDS
+    ) -> AsyncIterator[tuple[Connection, Connection]]:
+        """Open a connection to the own database and one to a peer's; unless told otherwise with time for whole tables.
 
-    @asynccontextmanager
-    async def peer(self, peer: Member) -> AsyncIterator[Connection]:
-        """Open a connection to a peer's database. Raises DatabaseError."""
-        config = self.config()
-        target = peer_target(config, peer, self.certificate, "comparing")
-        async with connect(target, statement_timeout_seconds=SCAN_SECONDS) as connection:
-            yield connection
+        Raises DatabaseError.
+        """
+        target = peer_target(self.config(), peer, self.certificate, "comparing")
+        async with (
+            connect(target, statement_timeout_seconds=statement_seconds) as other,
+            connect(self.own, statement_timeout_seconds=statement_seconds) as own,
+        ):
+            yield own, other
 
 
 class CloseGaps:
-    """Makes every link complete: pulls from a peer whose slot was made anew, or whose link is in doubt."""
+    """Makes every link complete: pulls from a peer whose slot was made anew, or whose link is in doubt.
+
+    A turn lasts as long as its longest pull; all other peers are asked in their time meanwhile.
+    """
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
@@ -94,15 +102,32 @@ class CloseGaps:
 
     async def __call__(self) -> None:
         """Raises DatabaseError if the own database or a pull fails, or NotYetError."""
+        failures: list[Exception] = []
+        closing: dict[str, asyncio.Task[Exception | None]] = {}
+        try:
+            while True:
+                for peer in await self._due():
+                    if peer.name not in closing:
+                        closing[peer.name] = asyncio.create_task(self._close(peer), name=f"closing gap of {peer.name}")
+                if not closing:
+                    break
+                await asyncio.wait(closing.values(), timeout=LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                ended = [peer for peer, task in closing.items() if task.done()]
+                failures += [failure for peer in ended if (failure := closing.pop(peer).result())]
+        finally:
+            for task in closing.values():
+                task.cancel()
+            await asyncio.gather(*closing.values(), return_exceptions=True)
+        if failures:
+            raise failures[0]
+
+    async def _due(self) -> list[Member]:
         async with engine(self._surroundings.database) as connection:
             doubts = {row["peer_number"] for row in await connection.rows(DOUBTS)}
             if await connection.value(OWN_INCARNATION) is None:
                 raise NotYetError("the site was not told its number yet")
         now = monotonic()
-        due = [peer for peer in self._surroundings.config().peers if self._is_due(peer, doubts, now)]
-        failures = [failure for failure in await asyncio.gather(*map(self._close, due)) if failure]
-        if failures:
-            raise failures[0]
+        return [peer for peer in self._surroundings.config().peers if self._is_due(peer, doubts, now)]
 
     def _is_due(self, peer: Member, doubts: set[int], now: float) -> bool:
         again = self._next.get(peer.name, now)
@@ -123,18 +148,18 @@ class CloseGaps:
 
     async def _pull_if_needed(self, peer: Member) -> bool:
         """Pull what is missing; give whether the link is complete."""
-        async with self._surroundings.both(peer) as (own, other):
+        async with self._surroundings.both(peer, ANSWER_SECONDS) as (own, other):
             facts = await ask_peer(other, self._surroundings.config().own.server_number)
             if facts is None:
                 return False
             if await is_complete(own, facts):
                 return True
-            if facts.slot_birth is None:
-                return False  # What it writes now would be missing again.
+        if facts.slot_birth is None:
+            return False  # What it writes now would be missing again.
+        async with self._turns, self._surroundings.both(peer) as (own, other):
             began = await own.value("select clock_timestamp()")
             logger.info("the link from %s may lack something: comparing, and pulling what it has", peer.name)
-            async with self._turns:
-                pulled = await pull(own, other, lambda words: logger.debug("pulling from %s: %s", peer.name, words))
+            pulled = await pull(own, other, lambda words: logger.debug("pulling from %s: %s", peer.name, words))
             is_done = await note_pull(own, facts, began)
             logger.info("%d rows were pulled from %s%s", pulled.rows, peer.name, "" if is_done else "; once more soon")
             return is_done
