@@ -1,6 +1,6 @@
 """The site's report as metrics, read when they are asked for. A figure that is not known has no sample.
 
-`FIGURES` is the whole list; `python -m multiserver.agent.metrics` prints it as docs/metrics.md.
+`FIGURES` is the whole list; `make metrics` writes it into docs/metrics.md.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -174,7 +174,6 @@ FIGURES: tuple[Figure, ...] = (
         "Changes lost to concurrent ones that the site has seen since yesterday; 10000 means so many or more.",
         lambda r: r.database.conflicts_last_day,
     ),
-    _engine("parked_rows_refused", "Those of them that only this site refuses.", lambda e: e.parked_refused),
     _engine("conflicts", "Entries of the conflict log.", lambda e: e.conflicts),
     _engine("conflicts_bytes", "Size of the conflict log.", lambda e: e.conflicts_bytes),
     _engine("journal_bytes", "Size of the journal; it is emptied all the time.", lambda e: e.journal_bytes),
@@ -260,15 +259,17 @@ def _family(
 
 
 def page() -> str:
-    """Give docs/metrics.md."""
+    """Give the first part of docs/metrics.md."""
     rows = [(figure.full_name, figure.labels, figure.meaning) for figure in FIGURES]
     rows.append((LOOP_SUCCESS, ("duty",), LOOP_SUCCESS_MEANING))
     table = "".join(f"| `{name}` | {', '.join(('site', *labels))} | {meaning} |\n" for name, labels, meaning in rows)
     return (
-        "# Metrics of a site's agent\n\n"
+        "# Metrics\n\n"
+        "Made by `make metrics` from what the programs serve; do not edit.\n\n"
+        "## A site's agent\n"
         "Each site's agent serves them on port 8080 at `/metrics`. Every figure is the viewpoint of the site in its\n"
         "label `site`. What is not known has no sample, so alert on `absent` and on old timestamps too. Moments are\n"
-        "Unix times. This page is generated: `python -m multiserver.agent.metrics > docs/metrics.md`.\n\n"
+        "Unix times.\n\n"
         "| metric | labels | meaning |\n| --- | --- | --- |\n" + table
     )
 

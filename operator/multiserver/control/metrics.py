@@ -11,6 +11,13 @@ from multiserver.api.status import Status
 from multiserver.control.queue import Key
 
 STATUS_VALUES = {"True": 1.0, "False": 0.0, "Unknown": -1.0}
+CONDITION = "multiserver_condition"
+ROUND_AGE = "multiserver_round_age_seconds"
+FIGURES = {
+    CONDITION: ("Condition of a cluster: 1 True, 0 False, -1 Unknown.", ("namespace", "cluster", "type", "reason")),
+    ROUND_AGE: ("Seconds since the operator last finished looking at a cluster.", ("namespace", "cluster")),
+}
+"""By name the meaning and the labels; `make metrics` writes them into docs/metrics.md."""
 
 
 class ControlMetrics(Collector):
@@ -36,21 +43,32 @@ class ControlMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give the figures."""
-        conditions = GaugeMetricFamily(
-            "multiserver_condition",
-            "Condition of a cluster: 1 True, 0 False, -1 Unknown.",
-            labels=["namespace", "cluster", "type", "reason"],
-        )
+        conditions = _gauge(CONDITION)
         for key, status in self._told.items():
             for condition in status.conditions:
                 conditions.add_metric([*key, condition.type, condition.reason], STATUS_VALUES[condition.status])
         yield conditions
-        ages = GaugeMetricFamily(
-            "multiserver_round_age_seconds",
-            "Seconds since the operator last finished looking at a cluster.",
-            labels=["namespace", "cluster"],
-        )
+        ages = _gauge(ROUND_AGE)
         now = monotonic()
         for key, moment in self._told_at.items():
             ages.add_metric(list(key), now - moment)
         yield ages
+
+
+def _gauge(name: str) -> GaugeMetricFamily:
+    meaning, labels = FIGURES[name]
+    return GaugeMetricFamily(name, meaning, labels=labels)
+
+
+def page() -> str:
+    """Give the last part of docs/metrics.md."""
+    rows = "".join(f"| `{name}` | {', '.join(labels)} | {meaning} |\n" for name, (meaning, labels) in FIGURES.items())
+    return (
+        "\n## The operator\n"
+        "The operator that leads serves them on its own port 8080 at `/metrics`; one that waits serves none of them.\n\n"
+        "| metric | labels | meaning |\n| --- | --- | --- |\n" + rows
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -3,9 +3,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from multiserver.agent import metrics as agent_metrics
 from multiserver.agent.loops import Duty, Loop, Loops
-from multiserver.agent.metrics import ReportCollector, page
+from multiserver.agent.metrics import ReportCollector
 from multiserver.api.report import BackupReport, DatabaseReport, EngineReport, FilesReport, LinkState, SiteReport
+from multiserver.control import metrics as control_metrics
 from tests.unit.agent.reports import peer_report, site_report
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -39,7 +41,6 @@ def test_what_the_engine_keeps() -> None:
     lines = samples(report)
     assert 'multiserver_conflicts{site="berlin"} 5.0' in lines
     assert 'multiserver_tombstones{site="berlin"} 4.0' in lines
-    assert 'multiserver_parked_rows_refused{site="berlin"} 8.0' in lines
     assert 'multiserver_agreed_timestamp_seconds{site="berlin"} 1.7672688e+09' in lines
     unknown = samples(site_report(NOON, database=DatabaseReport(available=True)))
     assert not any(line.startswith("multiserver_tombstones") for line in unknown)
@@ -90,9 +91,8 @@ async def test_a_duty_tells_when_it_last_succeeded_and_nothing_before() -> None:
 
 
 def test_the_documentation_is_fresh() -> None:
-    assert (CHECKOUT / "docs" / "metrics.md").read_text() == page(), (
-        "run: python -m multiserver.agent.metrics > docs/metrics.md"
-    )
+    made = agent_metrics.page() + control_metrics.page()
+    assert (CHECKOUT / "docs" / "metrics.md").read_text() == made, "run: make metrics"
 
 
 def test_metric_names_follow_the_conventions() -> None:
