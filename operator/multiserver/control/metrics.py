@@ -65,7 +65,7 @@ def page() -> str:
     rows = "".join(f"| `{name}` | {', '.join(labels)} | {meaning} |\n" for name, (meaning, labels) in FIGURES.items())
     return (
         "\n## The operator\n"
-        "The operator that leads serves them on its own port 8080 at `/metrics`; one that waits serves none of them.\n\n"
+        "The operator that leads serves them on its own port 8080 at `/metrics`; one that waits has none.\n\n"
         "| metric | labels | meaning |\n| --- | --- | --- |\n" + rows
     )
 
