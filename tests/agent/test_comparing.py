@@ -51,10 +51,10 @@ async def test_what_a_lost_slot_has_swallowed_is_fetched_and_the_link_is_complet
         name = link_name(berlin.server_number)
         hamburg.sql(f"alter subscription {name} disable")
         berlin.sql("set role app; insert into notes select n, 'lost' from generate_series(1, 500) n")
-        slot = link_name(hamburg.server_number)
-        active = "select 1 from pg_replication_slots where slot_name = %s and active"
-        await wait_until(lambda: not berlin.sql(active, [slot]), "the slot is free")
-        berlin.sql("select pg_drop_replication_slot(%s)", [slot])
+        slot = "multiserver.peer_slots where peer_number = %s"
+        to_hamburg = [hamburg.server_number]
+        await wait_until(lambda: not berlin.sql(f"select 1 from {slot} and active", to_hamburg), "the slot is free")
+        berlin.sql(f"select pg_drop_replication_slot(slot_name) from {slot}", to_hamburg)
         async with connect(berlin.target()) as connection:
             assert await ensure_slot(connection, hamburg.server_number)
         hamburg.sql(f"alter subscription {name} enable")

@@ -13,7 +13,6 @@ from signal import SIGKILL
 
 import psycopg
 
-from multiserver.replication import links
 from tests.chaos.arena import Arena, within
 from tests.chaos.circumstances import Circumstances
 from tests.chaos.clients import Crew
@@ -164,10 +163,10 @@ def lose_slot(world: World, fault: Fault, _: int) -> None:
 
 def drop_slot(site: Site, receiver: int) -> bool:
     """Drop a slot though it is in use, but not its birth: whoever makes it anew must see that."""
-    name = [links.link_name(receiver)]
+    of_receiver = "from multiserver.peer_slots join pg_replication_slots using (slot_name) where peer_number = %s"
     try:
-        site.admin("select pg_terminate_backend(active_pid, 1000) from pg_replication_slots where slot_name = %s", name)
-        site.admin("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", name)
+        site.admin(f"select pg_terminate_backend(active_pid, 1000) {of_receiver}", [receiver])
+        site.admin(f"select pg_drop_replication_slot(slot_name) {of_receiver}", [receiver])
     except psycopg.errors.ObjectInUse:
         return False
     return True

@@ -144,7 +144,7 @@ def is_open(site: Site) -> bool:
 
 def has_all_of(own: DatabaseFacts, peer: DatabaseFacts) -> bool:
     """Does a site have everything that a peer ever had to send, up to what is under way?"""
-    slot = next((slot for slot in peer.slots if slot.name == f"multiserver_{own.server_number}"), None)
+    slot = next((slot for slot in peer.slots if slot.peer_number == own.server_number), None)
     noted = next((link for link in own.links if link.peer_number == peer.server_number), None)
     return (
         slot is not None

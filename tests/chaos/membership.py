@@ -203,7 +203,7 @@ def all_keep_for(keeper: Keeper, number: int) -> bool:
     """Do all members know the new site, and keep their changes for it?"""
     members = [look(site) for site in keeper.place.sites]
     return all(
-        number in facts.sites and any(slot.name == f"multiserver_{number}" and slot.birth for slot in facts.slots)
+        number in facts.sites and any(slot.peer_number == number and slot.birth for slot in facts.slots)
         for facts in members
     )
 

@@ -27,7 +27,7 @@ def facts(number: int, **changes: object) -> DatabaseFacts:
 
 def slot(birth: str | None) -> Slot:
     return Slot(
-        name="multiserver_1",
+        peer_number=1,
         active=True,
         wal_status="reserved",
         lag_bytes=0,

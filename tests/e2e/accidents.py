@@ -20,7 +20,7 @@ FROZEN_SECONDS = 10
 
 def lose_slot(keeper: Site, peer_number: int) -> None:
     """Drop what a site keeps for a peer, as by hand; what it writes until there is a new slot is kept for nobody."""
-    slot = f"multiserver_{peer_number}"
+    slot = keeper.administer(f"select slot_name from multiserver.peer_slots where peer_number = {peer_number}")
     wait_for(
         f"{keeper.name} has lost its slot {slot}",
         lambda: keeper.administer(

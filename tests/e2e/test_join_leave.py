@@ -69,7 +69,7 @@ def test_a_site_that_leaves_hands_over_what_it_wrote_to_the_last_row(three: Mesh
 
     assert_nothing_lost_or_doubled(three.sites, written)
     for one in three.sites:
-        assert "multiserver_4" not in one.administer("select slot_name from pg_replication_slots")
+        assert "multiserver_4_" not in one.administer("select slot_name from pg_replication_slots")
         assert "multiserver_4" not in one.administer("select subname from pg_subscription")
     assert len(_names(three, "pvc", "munich")) == 3, "its volumes stay"
     assert "secret/clinic-munich-identity" in _names(three, "secret", "munich"), "its number stays"

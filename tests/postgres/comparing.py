@@ -9,7 +9,6 @@ from functools import partial
 import psycopg
 
 from multiserver.postgres.connect import Connection, Target, connect
-from multiserver.replication import links
 from multiserver.replication import pull as pulling
 from multiserver.replication import verify as verifying
 from multiserver.replication.verify import Verified
@@ -59,9 +58,8 @@ def lose_slots(mesh: Mesh) -> None:
     """Drop every slot and make it anew, with the subscriptions following: what was not yet received is skipped."""
     for site in mesh:
         for peer in mesh.peers(site):
-            name = links.link_name(peer.number)
-            free = f"select 1 from pg_replication_slots where slot_name = '{name}' and not active"
-            eventually(partial(site.admin, free), f"slot {name} is free")
+            free = "select slot_name from multiserver.peer_slots where peer_number = %s and not active"
+            [name] = eventually(partial(site.admin, free, [peer.number]), f"the slot for {peer.name} is free")
             site.admin(f"select pg_drop_replication_slot('{name}')")
             site.admin(f"select pg_create_logical_replication_slot('{name}', 'pgoutput')")
 

@@ -107,11 +107,7 @@ class Lives:
             async with mortal(site.target(), executioner) as connection:
                 for peer in self.running:
                     if peer is not site:
-                        incarnation = (await facts_of(peer)).incarnation
-                        step = subscriptions.ensure_subscription(
-                            connection, peer.number, peer_conninfo(peer), incarnation
-                        )
-                        changed |= await attempt(step)
+                        changed |= await attempt(subscribe(connection, peer))
                         changed |= await attempt(self._pull(connection, site, peer, executioner))
                 peers = [peer.number for peer in self.mesh.peers(site)]
                 reached = [peer.number for peer in self.running if peer is not site]
@@ -150,6 +146,13 @@ class Lives:
         self.round()
         site.fill_from(donor)
         return site
+
+
+async def subscribe(connection: Connection, peer: Site) -> bool:
+    """Do what the operator does for a link once it has seen both ends."""
+    incarnation = (await facts_of(peer)).incarnation
+    assert incarnation is not None
+    return await subscriptions.ensure_subscription(connection, peer.number, peer_conninfo(peer), incarnation)
 
 
 def as_peer(site: Site) -> Target:

@@ -24,9 +24,9 @@ async def keep_for_peers(connection: Connection, number: int, names: Mapping[int
     """Tell a site who there is, have it forget who left, make its slots; tell whether something changed or waits."""
     changed = await links.ensure_site(connection, number, min(names), dict(names))
     facts = await observe.observe(connection)
-    names_of_links = [*(slot.name for slot in facts.slots), *(made.name for made in facts.subscriptions)]
-    linked = {int(name.rpartition("_")[2]) for name in names_of_links}
-    for left in (linked | {link.peer_number for link in facts.links}) - names.keys():
+    linked = {int(made.name.rpartition("_")[2]) for made in facts.subscriptions}
+    linked |= {slot.peer_number for slot in facts.slots} | {link.peer_number for link in facts.links}
+    for left in linked - names.keys():
         changed |= await attempt(leave.ensure_forgotten(connection, left))
     for peer in names.keys() - {number}:
         changed |= await attempt(slots.ensure_slot(connection, peer))

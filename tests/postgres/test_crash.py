@@ -7,7 +7,6 @@ from signal import SIGKILL
 import psycopg
 import pytest
 
-from multiserver.replication.links import link_name
 from tests.postgres.comparing import mend
 from tests.postgres.killer import generation, revive
 from tests.postgres.mesh import Mesh, Site
@@ -33,8 +32,8 @@ def confirm_too_much(site: Site, peer: Site) -> None:
     """End the worker that has merged what the peer sent: the next one confirms it, though it is not on the disk."""
     sent = peer.admin("select pg_current_wal_insert_lsn()::text")[0]
     site.admin("select pg_terminate_backend(pid, 5000) from pg_stat_subscription where worker_type = 'apply'")
-    confirmed = "select 1 from pg_replication_slots where slot_name = %s and confirmed_flush_lsn >= %s::pg_lsn"
-    eventually(partial(peer.admin, confirmed, [link_name(site.number), sent]), f"{peer.name} keeps nothing of it")
+    confirmed = "select 1 from multiserver.peer_slots where peer_number = %s and confirmed_flush_lsn >= %s::pg_lsn"
+    eventually(partial(peer.admin, confirmed, [site.number, sent]), f"{peer.name} keeps nothing of it")
 
 
 def crash(site: Site) -> None:

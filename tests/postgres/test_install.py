@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
 import pytest
 
@@ -26,7 +27,9 @@ async def repeat_everything(mesh: Mesh) -> list[bool]:
         changed.append(await links.ensure_publication(connection))
         for peer in peers:
             changed.append(await slots.ensure_slot(connection, peer.number))
-            changed.append(await subscriptions.ensure_subscription(connection, peer.number, peer_conninfo(peer)))
+            [incarnation] = peer.admin("select multiserver.incarnation()::text")
+            step = subscriptions.ensure_subscription(connection, peer.number, peer_conninfo(peer), incarnation)
+            changed.append(await step)
         changed.append(await links.ensure_open(connection, [peer.number for peer in peers]))
     return changed
 
@@ -85,7 +88,7 @@ async def test_a_server_number_is_given_once(mesh: Mesh) -> None:
 
 async def test_a_site_does_not_open_before_it_keeps_changes_for_every_peer(mesh: Mesh) -> None:
     async with connect(mesh.sites[0].target()) as connection:
-        with pytest.raises(links.NotReady, match="multiserver_4"):
+        with pytest.raises(links.NotReady, match="site numbers 4"):
             await links.ensure_open(connection, [2, 3, 4])
 
 
@@ -115,7 +118,7 @@ async def test_a_subscription_to_a_peer_that_does_not_publish_yet_waits(
         await install.ensure_database(connection, "app", OWNER)
     async with connect(mesh_site.target()) as connection:
         with pytest.raises(links.NotReady, match="does not publish its journal yet"):
-            await subscriptions.ensure_subscription(connection, 2, peer_conninfo(bare))
+            await subscriptions.ensure_subscription(connection, 2, peer_conninfo(bare), str(uuid4()))
         assert (await observe(connection)).subscriptions == ()
 
 
@@ -157,9 +160,9 @@ async def test_facts_of_a_running_site(mesh: Mesh) -> None:
     assert (facts.server_number, facts.schema_site, facts.sites) == (1, 1, {1: "berlin", 2: "hamburg", 3: "leipzig"})
     assert facts.owner_may_login
     assert facts.opened_at is not None
-    assert [(slot.name, slot.active, slot.wal_status) for slot in facts.slots] == [
-        ("multiserver_2", True, "reserved"),
-        ("multiserver_3", True, "reserved"),
+    assert [(slot.peer_number, slot.active, slot.wal_status) for slot in facts.slots] == [
+        (2, True, "reserved"),
+        (3, True, "reserved"),
     ]
     assert all(slot.lag_bytes is not None and slot.lag_bytes >= 0 for slot in facts.slots)
     assert [(s.name, s.enabled, s.worker_active) for s in facts.subscriptions] == [

@@ -1,6 +1,12 @@
 """A site joins, or comes back without its volume, while every site writes: nothing is lost, nothing doubled."""
 
+import asyncio
+
+from multiserver.postgres.connect import connect
 from tests.postgres.lives import Lives
+from tests.postgres.mesh import Site
+from tests.postgres.rounds import keep_for_peers
+from tests.postgres.servers import eventually
 from tests.postgres.writers import Writers
 
 BLOCK = (2**53 - 1) // 64
@@ -56,6 +62,29 @@ def test_a_lost_volume_is_filled_again_and_what_only_one_peer_had_reaches_all(li
         writers.wait_for_rows(50)
     writers.assert_nothing_lost_or_doubled()
     assert all(site.sql("select id from visits where words = 'last words'") == [kept] for site in lives.mesh)
+
+
+def test_a_peer_that_still_follows_the_lost_volume_cannot_confirm_what_the_new_one_will_write(lives: Lives) -> None:
+    _, hamburg, leipzig = lives.mesh.sites
+    for _ in range(10):
+        leipzig.beat()
+        leipzig.admin("select pg_switch_wal()")  # so that its peers know positions far ahead of its donor's log
+    lives.mesh.drain()
+    leipzig.server.stop()
+    leipzig.fill_from(hamburg)
+    asyncio.run(make_slots(leipzig, lives))
+    ahead = "select 1 from pg_replication_slots where confirmed_flush_lsn > pg_current_wal_lsn()"
+    refused = 'replication slot "multiserver_2'
+    eventually(lambda: refused in hamburg.server.last_words() or leipzig.admin(ahead), "hamburg has tried to go on")
+    assert leipzig.admin(ahead) == []
+    lives.settle()
+    leipzig.sql("insert into visits (site, words) values (3, 'after the loss')")
+    assert "after the loss" in lives.mesh.equal("select words from visits")
+
+
+async def make_slots(site: Site, lives: Lives) -> None:
+    async with connect(site.target()) as connection:
+        await keep_for_peers(connection, site.number, {member.number: member.name for member in lives.mesh})
 
 
 def test_the_schema_site_goes_on_changing_the_schema_once_its_lost_volume_is_filled(

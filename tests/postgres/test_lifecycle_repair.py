@@ -10,7 +10,6 @@ from subprocess import run
 import pytest
 
 from multiserver.postgres.errors import StatementFailed
-from multiserver.replication.links import link_name
 from tests.postgres.lives import Executioner, Killed, Lives
 from tests.postgres.mesh import Site
 from tests.postgres.servers import eventually
@@ -27,7 +26,7 @@ def incarnation(site: Site) -> str:
 
 def drop_slot(site: Site, peer: Site) -> None:
     """Lose a slot, as a person or a disk that is full would."""
-    name = link_name(peer.number)
+    [name] = site.admin("select slot_name from multiserver.peer_slots where peer_number = %s", [peer.number])
     site.admin("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", [name])
     site.admin("select pg_drop_replication_slot(%s)", [name])
 
@@ -55,7 +54,7 @@ def test_a_slot_that_postgresql_gave_up_is_made_anew(lives: Lives) -> None:
     hamburg.cut(berlin)
     berlin.admin("alter system set max_slot_wal_keep_size = '1MB'")
     berlin.admin("select pg_reload_conf()")
-    status = f"select wal_status from pg_replication_slots where slot_name = '{link_name(hamburg.number)}'"
+    status = "select wal_status from multiserver.peer_slots where peer_number = 2"
 
     def is_lost() -> bool:
         berlin.sql("insert into visits (site, words) select 1, repeat('x', 900) from generate_series(1, 2000)")

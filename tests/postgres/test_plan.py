@@ -53,9 +53,9 @@ def test_a_slot_that_somebody_dropped_is_made_anew_and_the_link_goes_on(sites):
     berlin = sites.real["berlin"]
     (birth,) = berlin.admin("select birth from multiserver.slots where peer_number = 2")
     sites.real["hamburg"].cut(berlin)
-    in_use = "select from pg_replication_slots where slot_name = 'multiserver_2' and active"
-    eventually(lambda: not berlin.admin(in_use), "hamburg lets go of its slot")
-    berlin.admin("select pg_drop_replication_slot('multiserver_2')")
+    slot = "multiserver.peer_slots where peer_number = 2"
+    eventually(lambda: not berlin.admin(f"select from {slot} and active"), "hamburg lets go of its slot")
+    berlin.admin(f"select pg_drop_replication_slot(slot_name) from {slot}")
     assert "make the slot for hamburg at berlin" in [action.words for action in plan(sites.snapshot()).actions]
     sites.settle()
 
@@ -97,7 +97,7 @@ def test_a_site_that_leaves_hands_over_and_nothing_of_it_stays_at_its_peers(site
     assert ("StatefulSet", "lab-leipzig") not in sites.objects
     for site in (berlin, sites.real["hamburg"]):
         assert site.admin("select count(*) from entry where id = 'the last row'") == [1]
-        assert site.admin("select from pg_replication_slots where slot_name = 'multiserver_3'") == []
+        assert site.admin("select from pg_replication_slots where slot_name like 'multiserver@_3@_%%' escape '@'") == []
         assert site.admin("select from pg_subscription where subname = 'multiserver_3'") == []
         assert site.admin("select name from multiserver.sites order by 1") == ["berlin", "hamburg"]
     assert leipzig.admin("select rolcanlogin from pg_roles where rolname = 'app'") == [False]

@@ -173,7 +173,7 @@ class _Replication:
 def _replication(peer: Member, database: Database, link: Link, now: datetime) -> _Replication:
     facts = database.facts
     name = link_name(peer.server_number)
-    slot = next((slot for slot in facts.slots if slot.name == name), None)
+    slot = next((slot for slot in facts.slots if slot.peer_number == peer.server_number), None)
     subscription = next((subscription for subscription in facts.subscriptions if subscription.name == name), None)
     return _Replication(
         active=bool(slot and slot.active and subscription and subscription.worker_active),

@@ -1,8 +1,9 @@
 """Links between sites: which there must be, what they are called, and when a site may open.
 
-A link from site P to site N is a slot at P, named after N (`slots`), and a subscription at N, named after P
-(`subscriptions`). Every action works on one site's own database only, so no site waits for another: a site makes the
-slots for all its peers before it opens for the application, and so no change is missed, however late a peer subscribes.
+A link from site P to site N is a slot at P, named after N and the incarnation of P (`slots`), and a subscription at N,
+named after P (`subscriptions`). Every action works on one site's own database only, so no site waits for another: a
+site makes the slots for all its peers before it opens for the application, and so no change is missed, however late a
+peer subscribes.
 
 Every action may be repeated and killed at any point; each returns whether it changed something.
 """
@@ -27,8 +28,8 @@ from pg_publication p where p.pubname = %s
 """
 
 KEPT_SLOTS = """
-select p.slot_name from pg_replication_slots p join multiserver.slots s on p.slot_name = 'multiserver_' || s.peer_number
-where p.database = current_database() and p.wal_status is distinct from 'lost'
+select peer_number from multiserver.peer_slots join multiserver.slots using (peer_number)
+where wal_status is distinct from 'lost'
 """
 
 INCOMPLETE = """
@@ -48,7 +49,7 @@ class NotReady(Exception):
 
 
 def link_name(server_number: int) -> str:
-    """Return the name of the slot for, and of the subscription to, the site with this number."""
+    """Return the name of the subscription to the site with this number, and of its connections."""
     return f"multiserver_{server_number}"
 
 
@@ -108,10 +109,10 @@ async def ensure_open(connection: Connection, peer_numbers: Iterable[int], compl
     while a site whose history broke has not everything of the peers in `complete_with`, those that can be reached now.
     """
     async with connection.transaction():
-        slots = {row["slot_name"] for row in await connection.rows(KEPT_SLOTS)}
-        missing = [link_name(number) for number in peer_numbers if link_name(number) not in slots]
+        kept_for = {row["peer_number"] for row in await connection.rows(KEPT_SLOTS)}
+        missing = [str(number) for number in peer_numbers if number not in kept_for]
         if missing:
-            raise NotReady(f"replication slots are missing: {', '.join(missing)}")
+            raise NotReady(f"replication slots are missing for the site numbers {', '.join(missing)}")
         incomplete = [row["name"] for row in await connection.rows(INCOMPLETE, {"peers": list(complete_with)})]
         if incomplete:
             raise NotReady(f"not everything has been fetched yet from {', '.join(incomplete)}")

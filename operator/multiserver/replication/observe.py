@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from multiserver.postgres.connect import Connection
-from multiserver.replication.links import link_name
 
 
 class Facts(BaseModel):
@@ -19,7 +18,7 @@ class Facts(BaseModel):
 class Slot(Facts):
     """The own slot for a peer: how far the peer has confirmed our journal."""
 
-    name: str
+    peer_number: int
     active: bool
     wal_status: str | None
     """reserved, extended, unreserved or lost; None while PostgreSQL does not know."""
@@ -187,10 +186,8 @@ class DatabaseFacts(Facts):
         """Tell whether the site is closed and these peers have confirmed all that the application wrote."""
         if self.closed_lsn is None:
             return False
-        confirmed = {slot.name: slot.confirmed_lsn for slot in self.slots}
-        return all(
-            lsn_number(confirmed.get(link_name(number))) >= lsn_number(self.closed_lsn) for number in peer_numbers
-        )
+        confirmed = {slot.peer_number: slot.confirmed_lsn for slot in self.slots}
+        return all(lsn_number(confirmed.get(number)) >= lsn_number(self.closed_lsn) for number in peer_numbers)
 
 
 def lsn_number(lsn: str | None) -> int:
@@ -211,12 +208,11 @@ from pg_control_system()
 """
 
 SLOTS = """
-select slot_name as name, active, wal_status, inactive_since, confirmed_flush_lsn::text as confirmed_lsn, safe_wal_size,
+select p.peer_number, active, wal_status, inactive_since, confirmed_flush_lsn::text as confirmed_lsn, safe_wal_size,
   greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::bigint as lag_bytes,
   greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint as retained_bytes,
   b.birth::text, coalesce(b.from_start, false) as from_start
-from pg_replication_slots left join multiserver.slots b on slot_name = 'multiserver_' || b.peer_number
-where database = current_database() and slot_name ~ '^multiserver_[0-9]+$' order by slot_name
+from multiserver.peer_slots p left join multiserver.slots b using (peer_number) order by p.peer_number
 """
 
 SUBSCRIPTIONS = """

@@ -15,19 +15,19 @@ from pg_subscription s left join multiserver.links l on l.peer_number = %s
 where s.subname = %s and s.subdbid = (select oid from pg_database where datname = current_database())
 """
 
+SLOT = "select multiserver.slot_name(multiserver.server_number(), %s::uuid)"
+"""What a peer of this incarnation calls its slot for the own site."""
 
-async def ensure_subscription(
-    connection: Connection, peer_number: int, conninfo: str, peer_incarnation: str | None = None
-) -> bool:
+
+async def ensure_subscription(connection: Connection, peer_number: int, conninfo: str, peer_incarnation: str) -> bool:
     """Subscribe to a peer, follow its new address, or subscribe anew if its history is another one.
 
-    `peer_incarnation` is the peer's present one; None if it is not known, which changes nothing about a subscription
-    that is there. Raises NotReady if the peer does not publish its journal yet: a subscription made then would drop its
-    events.
+    `peer_incarnation` is the peer's present one. Raises NotReady if the peer does not publish its journal yet: a
+    subscription made then would drop its events.
     """
     name = link_name(peer_number)
     found = await connection.rows(FOUND, [peer_number, name])
-    if found and peer_incarnation is not None and found[0]["incarnation"] != peer_incarnation:
+    if found and found[0]["incarnation"] != peer_incarnation:
         # The position that its origin remembers is one in a log that is gone, so it goes, even if no new one follows.
         await drop_subscription(connection, peer_number)
         found = []
@@ -56,13 +56,13 @@ async def drop_subscription(connection: Connection, peer_number: int) -> bool:
     return True
 
 
-async def _subscribe(connection: Connection, peer_number: int, conninfo: str, incarnation: str | None) -> None:
+async def _subscribe(connection: Connection, peer_number: int, conninfo: str, incarnation: str) -> None:
     """Create, check, note, hand over and enable the subscription in one transaction.
 
     streaming = on and not parallel: parallel workers could deadlock with the lock that keeps merges apart.
     """
     name = link_name(peer_number)
-    own_number = await connection.value("select multiserver.server_number()")
+    slot = await connection.value(SLOT, [incarnation])
     async with connection.transaction():
         await connection.execute(
             sql.SQL(
@@ -73,7 +73,7 @@ async def _subscribe(connection: Connection, peer_number: int, conninfo: str, in
                 name=sql.Identifier(name),
                 conninfo=sql.Literal(conninfo),
                 publication=sql.Identifier(PUBLICATION),
-                slot=sql.Literal(link_name(own_number)),
+                slot=sql.Literal(slot),
             )
         )
         if not await connection.rows(

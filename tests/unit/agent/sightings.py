@@ -41,7 +41,7 @@ def facts(**changes: Any) -> DatabaseFacts:
         "owner_may_login": True,
         "slots": (
             Slot(
-                name="multiserver_2", active=True, wal_status="reserved", lag_bytes=128, retained_bytes=4096,
+                peer_number=2, active=True, wal_status="reserved", lag_bytes=128, retained_bytes=4096,
                 inactive_since=None,
             ),
         ),

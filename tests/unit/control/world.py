@@ -154,7 +154,7 @@ class Database:
 
 def _slot(number: int, kept: KeptFor) -> Slot:
     return Slot(
-        name=link_name(number),
+        peer_number=number,
         active=not kept.lost,
         wal_status="lost" if kept.lost else "reserved",
         confirmed_lsn=None if kept.lost else "0/0" if kept.unsent else "0/1",

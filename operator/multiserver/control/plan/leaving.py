@@ -98,7 +98,6 @@ def _files_behind(snapshot: Snapshot, blueprint: Blueprint, site: str) -> str:
 def departed(blueprint: Blueprint, facts: DatabaseFacts) -> dict[int, str]:
     """Give the sites that have left and that a database has still to forget, by number."""
     members = {plan.server_number for plan in blueprint.members}
-    linked = {noted.peer_number for noted in facts.links}
-    names = [*(slot.name for slot in facts.slots), *(subscription.name for subscription in facts.subscriptions)]
-    linked |= {int(name.rpartition("_")[2]) for name in names}
+    linked = {noted.peer_number for noted in facts.links} | {slot.peer_number for slot in facts.slots}
+    linked |= {int(subscription.name.rpartition("_")[2]) for subscription in facts.subscriptions}
     return {number: facts.sites.get(number, f"number {number}") for number in sorted(linked - members)}

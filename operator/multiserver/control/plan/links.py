@@ -30,8 +30,7 @@ def conninfo_to(blueprint: Blueprint, own: SitePlan, peer: SitePlan) -> str:
 
 def slot_for(facts: DatabaseFacts, peer: SitePlan) -> Slot | None:
     """Give the slot that a site has for a peer."""
-    name = link_name(peer.server_number)
-    return next((slot for slot in facts.slots if slot.name == name), None)
+    return next((slot for slot in facts.slots if slot.peer_number == peer.server_number), None)
 
 
 def why_useless(slot: Slot) -> str:

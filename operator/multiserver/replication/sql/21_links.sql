@@ -9,7 +9,7 @@
 --     its agent pulls the difference from P, then notes the birth.
 --   * N notes for which incarnation of P its subscription was made. If P has another one, the position that N's
 --     replication origin remembers is a place in a log that is gone, and everything written before it would silently be
---     skipped: the subscription is made anew.
+--     skipped: the subscription is made anew. Nor can it reach the slot of another incarnation: that has another name.
 --   * A link is in doubt when an end's history broke: a peer's new incarnation, or a site that left, may have sent its
 --     last changes to some sites only, so each survivor then compares itself with each other once.
 --   * A site that crashed doubts all its links: it may have lost what its peers keep no longer. What comes from peers is
@@ -40,6 +40,20 @@ create table multiserver.slots (
 comment on table multiserver.slots is 'The births of this site''s slots for its peers.';
 comment on column multiserver.slots.from_start is
   'The slot was made before this site opened for the first time, so the peer can lack nothing from before.';
+
+-- What a site of this incarnation calls its slot for a peer. Each incarnation has slots of its own: the worker of a peer
+-- that still follows an earlier one finds none. To a slot of this incarnation it would confirm the position in the log
+-- that is gone, and all that this one writes before that position would silently never be sent.
+create function multiserver.slot_name(peer integer, incarnation uuid) returns text language sql immutable
+  return format('multiserver_%s_%s', peer, left(incarnation::text, 8));
+
+create view multiserver.peer_slots as
+  select (regexp_match(p.slot_name, '^multiserver_([0-9]+)_'))[1]::integer as peer_number, p.slot_name, p.active,
+    p.wal_status, p.inactive_since, p.restart_lsn, p.confirmed_flush_lsn, p.safe_wal_size
+  from pg_replication_slots p
+  where p.database = current_database()
+    and p.slot_name ~ format('^multiserver_[0-9]+_%s$', left(multiserver.incarnation()::text, 8));
+comment on view multiserver.peer_slots is 'The slots of this incarnation, by peer.';
 
 create table multiserver.broken_history (
   one boolean primary key default true check (one),
@@ -198,7 +212,7 @@ begin atomic
             and subdbid = (select oid from pg_database where datname = current_database())),
     coalesce(multiserver.collected_horizon(), 0)
   from multiserver.site_settings s cross join multiserver.schema_state v
-  left join (multiserver.slots b join pg_replication_slots p on p.slot_name = 'multiserver_' || b.peer_number
+  left join (multiserver.slots b join multiserver.peer_slots p on p.peer_number = b.peer_number
                and p.wal_status is distinct from 'lost') on b.peer_number = asking;
 end;
 grant execute on function multiserver.peer_facts(integer) to multiserver_peer;
