@@ -83,8 +83,10 @@ def judge(site: SiteConfig, answers: Answers) -> FilesHealth:
     percent = None if unknown or own is None else _percent(own)
     if percent == 100 and any(folder["needTotalItems"] for folder in answers.folders.values()):
         percent = 99.0
-    report = FilesReport(available=True, percent=percent, errors=_shortened(errors))
-    return FilesHealth(report, {peer.name: _peer(peer, answers) for peer in site.peers})
+    peers = {peer.name: _peer(peer, answers) for peer in site.peers}
+    if percent == 100 and peers and not any(peer.reachable or peer.last_seen for peer in peers.values()):
+        percent = None  # Syncthing counts against what peers have told it, and none ever has.
+    return FilesHealth(FilesReport(available=True, percent=percent, errors=_shortened(errors)), peers)
 
 
 def _peer(peer: Member, answers: Answers) -> PeerFiles:

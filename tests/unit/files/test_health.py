@@ -93,6 +93,13 @@ def test_a_peer_that_never_came_is_not_said_to_hold_anything() -> None:
     assert (peer.reachable, peer.percent, peer.last_seen) == (False, None, None)
 
 
+def test_while_no_peer_ever_came_nobody_knows_whether_all_files_are_here() -> None:
+    alone = replace(WELL, connections=CUT_OFF, devices=NEVER_SEEN)
+    assert judge(SITE, alone).report.percent is None
+    assert judge(site_config(names=("berlin",)), alone).report.percent == 100
+    assert judge(SITE, replace(WELL, connections=CUT_OFF)).report.percent == 100
+
+
 def test_a_peer_that_does_not_share_the_folders_yet_is_not_known() -> None:
     answers = replace(WELL, completion={"BERLIN": HELD, "HAMBURG": {**HELD, "remoteState": "notSharing"}})
     assert judge(SITE, answers).peers["hamburg"].percent is None
