@@ -48,14 +48,14 @@ def warnings_of(site: Site, statement: str) -> list[str]:
         (
             "late_key",
             "(id integer primary key deferrable)",
-            "primary key late_key_pkey of table public.late_key is DEFERRABLE: make it NOT DEFERRABLE, "
-            "or exclude the table",
+            "primary key late_key_pkey of table public.late_key is DEFERRABLE: drop it and add it again NOT "
+            "DEFERRABLE, or exclude the table",
         ),
         (
             "late_rule",
             "(id integer primary key, n integer unique deferrable initially deferred)",
-            "unique constraint late_rule_n_key of table public.late_rule is DEFERRABLE: make it NOT DEFERRABLE, "
-            "or exclude the table",
+            "unique constraint late_rule_n_key of table public.late_rule is DEFERRABLE: drop it and add it again NOT "
+            "DEFERRABLE, or exclude the table",
         ),
     ],
 )

@@ -55,7 +55,7 @@ begin
       conname into k
     from pg_constraint where conrelid = relation and contype in ('p', 'u', 'x') and condeferrable limit 1;
   if found then
-    return format('%s %s of table %s is DEFERRABLE: make it NOT DEFERRABLE, or exclude the table', k.kind,
+    return format('%s %s of table %s is DEFERRABLE: drop it and add it again NOT DEFERRABLE, or exclude the table', k.kind,
                   quote_ident(k.conname), name);
   end if;
   select c.conname, o.oprname into k
