@@ -2,13 +2,14 @@
 
 from base64 import b64encode
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from multiserver.api.names import CLUSTER_LABEL
+from multiserver.api.names import CLUSTER_LABEL, OPENED_ANNOTATION
 from multiserver.api.spec import Cluster
 from multiserver.kube.client import Kubernetes, connect
 from multiserver.kube.drift import drift
@@ -16,7 +17,9 @@ from multiserver.kube.errors import ConflictError, NameTakenError, NotFoundError
 from multiserver.kube.events import event
 from multiserver.resources.assembly import cluster_objects, site_objects
 from multiserver.resources.blueprint import Blueprint
-from multiserver.resources.secrets import application_password, backup_passphrase, connections, retention
+from multiserver.resources.retention import retention
+from multiserver.resources.secrets import application_password, backup_passphrase, connections
+from multiserver.resources.volumes import volume_claims
 from tests.clusters import a_blueprint, a_cluster
 from tests.kubernetes.api import resource
 
@@ -141,6 +144,30 @@ async def test_a_kept_secret_gets_and_loses_its_owner_and_keeps_its_data(kuberne
     freed = (await kubernetes.apply(retention(kept, owned))).live
     assert "ownerReferences" not in freed["metadata"]
     assert freed["data"] == live["data"]
+    await kubernetes.delete(made)
+
+
+async def test_a_volume_whose_site_has_left_gets_and_loses_its_owner_and_the_site_may_come_back(
+    kubernetes, api, namespace
+):
+    made = await api.create(resource(namespace, name="left"))
+    kept, going = stored_cluster(made), stored_cluster(made, deletionPolicy="Delete")
+    wanted = volume_claims(replace(a_blueprint(kept), opened=frozenset({"berlin"})), "berlin")[0]
+    live = (await kubernetes.apply(wanted)).live
+    # Given by the API server. Were it ever applied, the site that comes back could not leave it out again.
+    assert live["spec"]["storageClassName"]
+
+    owned = (await kubernetes.apply(retention(going, live))).live
+    assert [owner["uid"] for owner in owned["metadata"]["ownerReferences"]] == [made["metadata"]["uid"]]
+    freed = (await kubernetes.apply(retention(kept, owned))).live
+    assert "ownerReferences" not in freed["metadata"]
+    assert freed["metadata"]["annotations"][OPENED_ANNOTATION] == "true"
+    assert freed["spec"] == live["spec"]
+    assert (await kubernetes.apply(retention(kept, freed))).drift == ""
+
+    back = (await kubernetes.apply(wanted)).live
+    assert back["spec"] == live["spec"]
+    assert (await kubernetes.apply(wanted)).drift == ""
     await kubernetes.delete(made)
 
 

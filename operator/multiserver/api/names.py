@@ -7,6 +7,8 @@ MANAGER = "multiserver-operator"
 
 CLUSTER_LABEL = "multiserver.dev/cluster"
 SITE_LABEL = "multiserver.dev/site"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 SERVER_NUMBER_ANNOTATION = "multiserver.dev/server-number"
 """On a site's identity Secret: the number given to the site, kept for good."""
 GIVEN_IMAGE_ANNOTATION = "multiserver.dev/given-image"
@@ -114,18 +116,18 @@ class Names:
         """
         labels = {
             "app.kubernetes.io/name": "multiserver",
-            "app.kubernetes.io/managed-by": MANAGER,
+            MANAGED_BY_LABEL: MANAGER,
             CLUSTER_LABEL: self.cluster,
         }
         if site:
             labels[SITE_LABEL] = site
         if component:
-            labels["app.kubernetes.io/component"] = component
+            labels[COMPONENT_LABEL] = component
         return labels
 
     def selector(self, site: str | None = None) -> dict[str, str]:
         """Labels that pick the server pods of the cluster, or of one site."""
-        selector = {CLUSTER_LABEL: self.cluster, "app.kubernetes.io/component": "server"}
+        selector = {CLUSTER_LABEL: self.cluster, COMPONENT_LABEL: "server"}
         if site:
             selector[SITE_LABEL] = site
         return selector

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from multiserver.api.names import POSTGRES_PORT, SERVER_NUMBER_ANNOTATION, SITE_LABEL, Names
+from multiserver.api.names import POSTGRES_PORT, SERVER_NUMBER_ANNOTATION, Names
 from multiserver.api.spec import Cluster
 from multiserver.identity.certificates import KeyPair
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.configmap import trust_bundle
 from multiserver.resources.objects import Object, named
+from multiserver.resources.retention import retention
 
 _CONNECT_TIMEOUT_SECONDS = 5
 """After this time a client tries the next site of its connection string."""
@@ -49,18 +50,6 @@ def application_password(cluster: Cluster, password: str) -> Object:
 def backup_passphrase(cluster: Cluster, passphrase: str) -> Object:
     """Build the Secret with the passphrase of the backup repositories. To be created once."""
     return _created_once(cluster, _names(cluster).backup_passphrase, {"passphrase": passphrase})
-
-
-def retention(cluster: Cluster, live: Mapping[str, Any]) -> Object:
-    """Build what is applied to a live Secret that was created once: its owner, as `deletionPolicy` has it.
-
-    It carries the live object's uid, so that it can never make an empty Secret in place of one just deleted.
-    """
-    metadata = live["metadata"]
-    site = metadata.get("labels", {}).get(SITE_LABEL)
-    secret = named("v1/Secret", metadata["name"], cluster, site=site, component="identity", kept=True)
-    secret["metadata"]["uid"] = metadata["uid"]
-    return secret
 
 
 def connections(blueprint: Blueprint, live: Mapping[str, Any]) -> list[Object]:

@@ -1,12 +1,13 @@
 """The plan in a simulated world: however it is disturbed, it ends where an undisturbed run ends."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, SERVER_NUMBER_ANNOTATION
+from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, OPENED_ANNOTATION, SERVER_NUMBER_ANNOTATION, SITE_LABEL
 from multiserver.control.plan import actions as do
 from multiserver.control.plan import plan
 from multiserver.control.snapshot import Snapshot
@@ -276,6 +277,80 @@ def test_volumes_and_keys_belong_to_the_resource_only_if_deletion_is_wanted(poli
     kept = [item for (kind, _), item in world.objects.items() if kind in ("PersistentVolumeClaim", "Secret")]
     assert kept
     assert all(("ownerReferences" in item["metadata"]) == (policy == "Delete") for item in kept)
+
+
+OTHER = {"Retain": "Delete", "Delete": "Retain"}
+LEIPZIGS_VOLUMES = ("lab-leipzig-data", "lab-leipzig-files", "lab-leipzig-repository")
+
+
+def owned(world: World, *sites: str) -> set[bool]:
+    """Whether what was made for the sites to be kept belongs to the resource."""
+    kinds = ("PersistentVolumeClaim", "Secret")
+    kept = [item["metadata"] for (kind, _), item in world.objects.items() if kind in kinds]
+    return {"ownerReferences" in metadata for metadata in kept if metadata["labels"].get(SITE_LABEL) in sites}
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+def test_a_changed_policy_holds_also_for_the_volumes_and_keys_of_a_site_that_has_left(policy):
+    world = settled(deletionPolicy=OTHER[policy])
+    volumes = {name: deepcopy(world.objects["PersistentVolumeClaim", name]) for name in LEIPZIGS_VOLUMES}
+    world.cluster = a_cluster("berlin", "hamburg", deletionPolicy=OTHER[policy])
+    world.settle()
+    assert owned(world, "leipzig") == {policy == "Retain"}
+
+    world.cluster = a_cluster("berlin", "hamburg", deletionPolicy=policy)
+    world.settle()
+
+    assert owned(world, *THREE) == {policy == "Delete"}
+    for name, before in volumes.items():
+        after = world.objects["PersistentVolumeClaim", name]
+        assert after["spec"] == before["spec"]
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        assert after["metadata"]["annotations"].get(OPENED_ANNOTATION) == before["metadata"]["annotations"].get(
+            OPENED_ANNOTATION
+        )
+
+
+def test_a_site_that_still_leaves_keeps_its_volumes_as_the_changed_policy_says():
+    world = settled(deletionPolicy="Delete")
+    world.lines_stall = True
+    world.write("leipzig", "not handed over yet")
+    world.cluster = a_cluster("berlin", "hamburg", deletionPolicy="Retain")
+    for _ in range(3):
+        world.round()
+
+    assert ("StatefulSet", "lab-leipzig") in world.objects
+    assert owned(world, *THREE) == {False}
+
+
+def test_a_changed_policy_is_followed_although_nothing_else_can_be_planned():
+    world = settled(deletionPolicy="Delete")
+    sites = [{"name": "berlin", "serverNumber": 7}, {"name": "hamburg"}, {"name": "leipzig"}]
+    world.cluster = a_cluster(sites=sites, deletionPolicy="Retain")
+
+    assert "site berlin has server number 1 for good" in plan(world.snapshot()).conflict
+    world.settle()
+
+    assert owned(world, *THREE) == {False}
+    assert plan(world.snapshot()).actions == ()
+
+
+def test_a_changed_policy_is_followed_while_keys_are_still_to_be_made():
+    world = settled(deletionPolicy="Delete")
+    world.cluster = a_cluster(*THREE, "munich", deletionPolicy="Retain")
+    world.round(actions_done=len(plan(world.snapshot()).actions) - 1)
+
+    assert owned(world, *THREE) == {False}
+
+
+def test_what_only_bears_the_labels_of_a_site_that_has_left_is_given_no_owner():
+    world = settled(deletionPolicy="Delete")
+    labels = {**world.names.labels("bonn"), "app.kubernetes.io/managed-by": "someone"}
+    for name, labelled in (("lab-bonn-data", labels), ("a-copy-of-bonn", world.names.labels("bonn"))):
+        metadata = {"name": name, "uid": "x", "labels": labelled}
+        world.objects["PersistentVolumeClaim", name] = {"kind": "PersistentVolumeClaim", "metadata": metadata}
+
+    assert plan(world.snapshot()).actions == ()
 
 
 def test_a_warning_about_nothing_in_particular_is_no_stumbling_block():

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from multiserver.api.names import SITE_LABEL, Names
+from multiserver.api.names import MANAGER, SITE_LABEL, Names
 from multiserver.api.spec import Cluster
 from multiserver.api.status import SiteStatus, Status
 from multiserver.control.plan import CONTROLLER_REVISION_LABEL, plan
@@ -42,6 +42,8 @@ from multiserver.resources.blueprint import Blueprint
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SITE_IMAGE = "registry.example/site:1"
+NEVER_NOTED = ("apiVersion", "kind", "name", "namespace", "uid")
+"""What the API server notes of no manager: it names an object, and nobody changes it."""
 
 
 @cache
@@ -401,7 +403,12 @@ class World:
         live = self.objects.get((desired["kind"], desired["metadata"]["name"]), {})
         if "uid" in desired["metadata"]:
             assert live.get("metadata", {}).get("uid") == desired["metadata"]["uid"], "it was deleted meanwhile"
-        self._store(_merged(live, marked(desired)))
+        wanted = marked(desired)
+        fields = _fields(wanted)
+        before = next((entry["fieldsV1"] for entry in live.get("metadata", {}).get("managedFields", ())), {})
+        item = _merged(_without(live, before, fields), wanted)
+        item["metadata"]["managedFields"] = [{"manager": MANAGER, "operation": "Apply", "fieldsV1": fields}]
+        self._store(item)
 
     def _store(self, item: dict[str, Any]) -> None:
         item = deepcopy(item)
@@ -509,6 +516,22 @@ def _fetch(own: Database, peer: Database) -> None:
     if link.doubted or (link.birth != kept.birth and not kept.from_start):
         own.rows |= peer.rows
     link.birth, link.doubted = kept.birth, False
+
+
+def _fields(node: Any) -> dict[str, Any]:
+    """Give what the API server notes of an applied object; nothing of a list but that it was applied."""
+    if not isinstance(node, dict):
+        return {}
+    return {f"f:{name}": _fields(below) for name, below in node.items() if name not in NEVER_NOTED}
+
+
+def _without(live: Any, before: dict[str, Any], now: dict[str, Any]) -> Any:
+    """Give the object without the fields that were applied before and are not any more."""
+    if not isinstance(live, dict):
+        return live
+    gone = {key.removeprefix("f:") for key in before.keys() - now.keys()}
+    left = {name: below for name, below in live.items() if name not in gone}
+    return {name: _without(node, before.get(f"f:{name}", {}), now.get(f"f:{name}", {})) for name, node in left.items()}
 
 
 def _merged(live: Any, desired: Any) -> Any:

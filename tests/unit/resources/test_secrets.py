@@ -8,7 +8,6 @@ from multiserver.resources.secrets import (
     backup_passphrase,
     connections,
     operator_identity,
-    retention,
     site_identity,
 )
 from tests.clusters import UID, a_blueprint, a_cluster
@@ -54,17 +53,6 @@ def test_the_operator_the_application_and_the_backups_have_a_secret_each():
 def test_what_is_created_once_has_no_owner_yet_since_that_may_change():
     cluster = a_cluster(deletionPolicy="Delete")
     assert "ownerReferences" not in backup_passphrase(cluster, "passphrase")["metadata"]
-
-
-def test_retention_changes_the_owner_of_a_live_secret_and_never_its_data():
-    live = site_identity(a_cluster(), "berlin", 7, TLS, SYNCTHING)
-    live["metadata"]["uid"] = UID
-    applied = retention(a_cluster(deletionPolicy="Delete"), live)
-    assert applied["metadata"]["ownerReferences"][0]["name"] == "lab"
-    assert applied["metadata"]["uid"] == UID
-    assert applied["metadata"]["labels"] == live["metadata"]["labels"]
-    assert set(applied) == {"apiVersion", "kind", "metadata"}
-    assert "ownerReferences" not in retention(a_cluster(), live)["metadata"]
 
 
 def test_the_application_reaches_any_site_by_its_secret_and_its_password_is_not_written_again():

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from multiserver.api.names import VOLUME_PURPOSES
+from multiserver.api.names import SITE_LABEL, VOLUME_PURPOSES
 from multiserver.control.plan.actions import Action, RestartPod
 from multiserver.control.plan.children import to_apply, to_delete
 from multiserver.control.plan.databases import DatabasePlan, database_plan
 from multiserver.control.plan.joining import why_not_made
 from multiserver.control.plan.keys import KeysLostError, blueprint_of, missing_keys
 from multiserver.control.plan.leaving import Departure, departure
+from multiserver.control.plan.owners import owners_to_set
 from multiserver.control.plan.releases import with_its_pod
 from multiserver.control.plan.restarts import PodState, to_restart
 from multiserver.control.plan.schema_site import SchemaSiteGoneError, why_not_moved
@@ -25,7 +26,8 @@ from multiserver.health.pods import explain
 from multiserver.health.view import Serving
 from multiserver.resources.assembly import cluster_objects, site_objects
 from multiserver.resources.blueprint import Blueprint
-from multiserver.resources.secrets import connections, retention
+from multiserver.resources.retention import retention
+from multiserver.resources.secrets import connections
 
 CONTROLLER_REVISION_LABEL = "controller-revision-hash"
 
@@ -63,10 +65,10 @@ def plan(snapshot: Snapshot) -> Plan:
     try:
         keys = missing_keys(snapshot)
         if keys:
-            return Plan(cluster=tuple(keys), serving=serving)
+            return Plan(cluster=(*owners_to_set(snapshot), *keys), serving=serving)
         blueprint = blueprint_of(snapshot)
     except (KeysLostError, NumbersConflictError, SchemaSiteGoneError) as conflict:
-        return Plan(serving=serving, conflict=str(conflict))
+        return Plan(cluster=tuple(owners_to_set(snapshot)), serving=serving, conflict=str(conflict))
     databases = {name: found for name in serving if (found := database_plan(snapshot, blueprint, name))}
     blueprint = replace(blueprint, opened=blueprint.opened | {name for name, found in databases.items() if found.opens})
     not_made = {name: why for name in serving if (why := why_not_made(snapshot, blueprint, name))}
@@ -88,7 +90,7 @@ def plan(snapshot: Snapshot) -> Plan:
     }
     return Plan(
         cluster=(*to_apply(shared, snapshot.objects), *to_delete(desired, snapshot.objects, staying)),
-        sites=sites | {name: found.actions for name, found in departures.items() if found.actions},
+        sites=sites | _of_departed(snapshot, desired, departures),
         blueprint=blueprint,
         databases=databases,
         serving=serving,
@@ -113,6 +115,20 @@ def _departures(snapshot: Snapshot, blueprint: Blueprint) -> dict[str, Departure
         name: departure(snapshot, blueprint, name, serving_of(snapshot, name)) if name in leaving else Departure(True)
         for name in snapshot.leaving
     }
+
+
+def _of_departed(
+    snapshot: Snapshot, desired: list[dict[str, Any]], departures: Mapping[str, Departure]
+) -> dict[str, tuple[Action, ...]]:
+    """Give what is done for sites that are not declared: whom their volumes belong to, and their departure."""
+    owners = owners_to_set(snapshot, {(item["kind"], item["metadata"]["name"]) for item in desired})
+    actions: dict[str, tuple[Action, ...]] = {}
+    for owner in owners:
+        site = owner.desired["metadata"]["labels"][SITE_LABEL]
+        actions[site] = (*actions.get(site, ()), owner)
+    for site, found in departures.items():
+        actions[site] = (*actions.get(site, ()), *found.actions)
+    return {site: found for site, found in actions.items() if found}
 
 
 def _without_server(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

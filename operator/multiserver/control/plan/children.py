@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from multiserver.api.names import MANAGER, SITE_LABEL
+from multiserver.api.names import MANAGED_BY_LABEL, MANAGER, SITE_LABEL
 from multiserver.control.plan.actions import Apply, Delete
 from multiserver.kube.drift import drift
 
@@ -31,13 +31,13 @@ def to_delete(desired: Iterable[dict[str, Any]], live: Objects, staying: frozens
         for (kind, name), item in live.items()
         if (kind, name) not in declared
         and kind not in NEVER_PRUNED
-        and _is_ours(item["metadata"])
+        and is_ours(item["metadata"])
         and item["metadata"]["labels"].get(SITE_LABEL) not in staying
     ]
     return [Delete(item) for item in sorted(gone, key=lambda item: item["kind"] != "StatefulSet")]
 
 
-def _is_ours(metadata: Mapping[str, Any]) -> bool:
+def is_ours(metadata: Mapping[str, Any]) -> bool:
     """Whether the operator made an object, and nobody deletes it already."""
-    managed = metadata.get("labels", {}).get("app.kubernetes.io/managed-by") == MANAGER
+    managed = metadata.get("labels", {}).get(MANAGED_BY_LABEL) == MANAGER
     return managed and not metadata.get("deletionTimestamp")
