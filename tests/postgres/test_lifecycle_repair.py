@@ -1,7 +1,9 @@
 """Lost slots and rewound sites are found from facts and repaired by rounds that may be killed; nothing is lost."""
 
+import asyncio
 import os
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
@@ -12,6 +14,7 @@ import pytest
 from multiserver.postgres.errors import StatementFailed
 from tests.postgres.lives import Executioner, Killed, Lives
 from tests.postgres.mesh import Site
+from tests.postgres.rounds import facts_of
 from tests.postgres.servers import eventually
 from tests.postgres.writers import Writers
 
@@ -224,6 +227,11 @@ def test_a_site_put_back_to_before_what_peers_remember_stays_closed_and_says_the
     assert failure.value.sqlstate == "MS022"
     assert "filled again from a peer" in str(failure.value.hint)
     assert berlin.admin("select opened_at from multiserver.site_settings") == [None]
+    own, peer = (asyncio.run(facts_of(site)) for site in (berlin, hamburg))
+    assert own.broken_history is not None and own.broken_history.complete_until == horizon - 1
+    assert own.broken_history.complete_until_time is not None
+    assert timedelta(seconds=59) < own.observed_at - own.broken_history.complete_until_time < timedelta(minutes=5)
+    assert peer.collected_horizon == horizon
 
 
 def test_a_site_that_was_put_back_once_and_mended_compares_itself_as_any_other_site(lives: Lives) -> None:

@@ -61,7 +61,7 @@ def _site(snapshot: Snapshot, plan: Plan, name: str) -> SiteView:
         system_id=seen.system_id,
         missing_links=database.missing_links if database else None,
         open=facts.opened_at is not None and facts.owner_may_login if facts else None,
-        blocked=database.held_back if database else "",
+        blocked=database.held_back or database.beyond_repair if database else "",
         why_closed=database.why_closed if database else "",
         closed_since=database.closed_since if database else "",
         schema_behind=database.schema_behind if database else "",

@@ -52,7 +52,7 @@ class SiteView:
     open: bool | None = None
     """Whether the application may log in; None where it is not known."""
     blocked: str = ""
-    """Why the plan holds the site back; empty if it does not."""
+    """Why the site cannot open before somebody acts, and the way out; empty if that is not so."""
     why_closed: str = ""
     """When a closed site opens, in words that begin with "once"; empty if it is open or opens now."""
     closed_since: str = ""

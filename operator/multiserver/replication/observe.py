@@ -88,6 +88,10 @@ class BrokenHistory(Facts):
     """copied from a donor, or rewound: older than its peers knew it."""
     broken_at: datetime
     donor_number: int | None
+    complete_until: int | None = None
+    """If it was rewound and did not open since: the version up to which it has all events of all sites."""
+    complete_until_time: datetime | None = None
+    """When that version was given; None also if it has nothing of all sites."""
 
 
 class UnreplicatedTable(Facts):
@@ -154,6 +158,8 @@ class DatabaseFacts(Facts):
     closed_lsn: str | None = None
     """All that the application wrote before the closing lies before it; None while a session of its may write."""
     broken_history: BrokenHistory | None = None
+    collected_horizon: int = 0
+    """The version up to which this site may have forgotten deletions."""
     log_must_begin_anew: bool = False
     """The database was put back in time, and its log still goes on under the name that it had (`prepare.rewound`)."""
     links: tuple[Completeness, ...] = ()
@@ -239,8 +245,10 @@ select (select replace(step, '.sql', '') from multiserver.migrations order by st
   (select server_number from multiserver.site_settings), (select schema_site from multiserver.site_settings),
   (select incarnation::text from multiserver.site_settings), (select opened_at from multiserver.site_settings),
   (select closed_at from multiserver.site_settings), (select closed_lsn::text from multiserver.site_settings),
-  (select jsonb_build_object('how', how, 'broken_at', broken_at, 'donor_number', donor_number)
+  (select jsonb_build_object('how', how, 'broken_at', broken_at, 'donor_number', donor_number,
+     'complete_until', complete_until, 'complete_until_time', multiserver.version_time(nullif(complete_until, 0)))
    from multiserver.broken_history) as broken_history,
+  coalesce(multiserver.collected_horizon(), 0) as collected_horizon,
   multiserver.log_must_begin_anew() as log_must_begin_anew,
   (select version from multiserver.schema_state) as schema_version,
   coalesce((select jsonb_object_agg(server_number, name) from multiserver.sites), '{}') as sites,

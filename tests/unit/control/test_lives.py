@@ -9,8 +9,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from multiserver.api.names import OPENED_ANNOTATION
+from multiserver.control.act import Done
 from multiserver.control.plan import actions as do
 from multiserver.control.plan import plan
+from multiserver.control.report import view_of
 from tests.clusters import a_cluster
 from tests.unit.control.world import NOW, Database, World
 
@@ -366,6 +368,96 @@ def test_a_rewound_site_is_subscribed_to_anew_and_opens_when_it_has_fetched_what
     assert "open hamburg for the application" not in told
     world.settle()
     assert_equal_and_open(world, {"after the copy was taken", "its own, and forgotten"})
+
+
+def too_old(world: World, site: str, peer: str) -> None:
+    """The site's volume is put back to before what the peer has forgotten, and its log has begun anew."""
+    world.rewind(site, world.volumes[site])
+    world.volumes[site].complete_until = 3600
+    world.volumes[peer].collected = 7200
+    world.settle()
+
+
+def test_a_site_put_back_to_before_what_a_peer_has_forgotten_says_that_its_volume_must_be_replaced():
+    world = settled()
+    too_old(world, "leipzig", "hamburg")
+
+    planned = plan(world.snapshot())
+
+    assert planned.databases["leipzig"].beyond_repair == (
+        "it is closed since 2026-03-01 12:00:00 UTC, when its peers were found to know a later state of it: an old "
+        "volume or backup was put back. Comparing cannot repair it: it has all changes only up to 1970-01-01 01:00:00 "
+        "UTC, and what was deleted since then is forgotten at hamburg. Replace its data volume, which is then filled "
+        "from a peer; what only the old one holds is lost: kubectl delete pvc lab-leipzig-data --wait=false; "
+        "kubectl delete pod lab-leipzig-0 (docs/a-sites-life.md)"
+    )
+    assert planned.put_off == (
+        "open leipzig for the application: once its data volume is replaced, since comparing cannot repair it",
+    )
+    view = view_of(world.snapshot(), planned, Done(changed=False, failures=(), waiting=()))
+    assert view.sites["leipzig"].blocked == planned.databases["leipzig"].beyond_repair
+    assert view.sites["hamburg"].blocked == ""
+
+
+def test_a_site_beyond_repair_is_filled_again_and_opens_when_its_volume_is_replaced():
+    world = settled()
+    too_old(world, "leipzig", "hamburg")
+    world.write("hamburg", "meanwhile")
+    del world.objects["PersistentVolumeClaim", "lab-leipzig-data"]
+    world.lose_volume("leipzig")
+    world.settle()
+
+    assert_equal_and_open(world, {"meanwhile"})
+    assert plan(world.snapshot()).databases["leipzig"].beyond_repair == ""
+
+
+@pytest.mark.parametrize("until", [7200, 7201])
+def test_a_site_put_back_to_after_what_its_peers_have_forgotten_is_mended_by_comparing(until: int):
+    world = settled()
+    world.volumes["hamburg"].collected = 7200
+    world.rewind("leipzig", world.volumes["leipzig"])
+    world.volumes["leipzig"].complete_until = until
+    world.lines_stall = True
+    world.settle()
+
+    planned = plan(world.snapshot()).databases["leipzig"]
+    assert planned.incomplete == ("berlin", "hamburg")
+    assert planned.beyond_repair == ""
+    world.lines_stall = False
+    world.settle()
+    assert_equal_and_open(world)
+
+
+def test_what_a_peer_forgets_of_what_it_has_given_already_puts_no_site_beyond_repair():
+    world = settled()
+    volume = world.volumes["leipzig"]
+    volume.broken, volume.complete_until, volume.opened, volume.closed = "rewound", 3600, False, True
+    volume.links[1].doubted = True
+    volume.links[2].birth = world.volumes["hamburg"].slots[3].birth
+    world.volumes["hamburg"].collected = 7200
+
+    planned = plan(world.snapshot()).databases["leipzig"]
+    assert planned.incomplete == ("berlin",)
+    assert planned.beyond_repair == ""
+
+
+def test_a_site_that_never_had_all_changes_before_it_was_put_back_says_so_without_a_time():
+    world = settled()
+    too_old(world, "leipzig", "hamburg")
+    world.volumes["leipzig"].complete_until = 0
+
+    told = plan(world.snapshot()).databases["leipzig"].beyond_repair
+    assert "it never had all changes, and what was deleted since then is forgotten at hamburg" in told
+
+
+def test_a_site_that_waits_for_its_volume_keeps_no_other_from_restarting():
+    world = settled()
+    too_old(world, "leipzig", "hamburg")
+    declare(world, *THREE, database={"resources": {"requests": {"cpu": "200m"}}})
+    world.settle()
+
+    servers = {site: world.objects["StatefulSet", f"lab-{site}"]["spec"]["template"] for site in THREE}
+    assert all(world.objects["Pod", f"lab-{site}-0"]["spec"] == servers[site]["spec"] for site in THREE)
 
 
 def test_a_rewound_site_is_restarted_for_a_log_that_begins_anew_before_anything_is_made_there():

@@ -94,6 +94,10 @@ class Database:
     closed: bool = False
     broken: str | None = None
     """How its history broke: copied or rewound."""
+    complete_until: int | None = None
+    """If it was put back in time and did not open since: up to when it has all events of all sites, in seconds."""
+    collected: int = 0
+    """Up to when it has forgotten deletions, in seconds."""
     must_begin_anew: bool = False
     """Whether it was found rewound and the server not restarted since."""
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -124,7 +128,8 @@ class Database:
             opened_at=NOW if self.opened else None,
             closed_at=NOW if self.closed else None,
             closed_lsn="0/1" if self.closed else None,
-            broken_history=BrokenHistory(how=self.broken, broken_at=NOW, donor_number=None) if self.broken else None,
+            broken_history=self._broken_history(),
+            collected_horizon=self.collected,
             log_must_begin_anew=self.must_begin_anew,
             owner_may_login=self.opened,
             slots=tuple(_slot(number, kept) for number, kept in sorted(self.slots.items())),
@@ -151,6 +156,15 @@ class Database:
             declared_ranges=self.ranges,
             local_tables=self.local_tables,
             pending_restarts=(),
+        )
+
+    def _broken_history(self) -> BrokenHistory | None:
+        if self.broken is None:
+            return None
+        until = self.complete_until
+        moment = datetime.fromtimestamp(until, UTC) if until else None
+        return BrokenHistory(
+            how=self.broken, broken_at=NOW, donor_number=None, complete_until=until, complete_until_time=moment
         )
 
 
@@ -455,7 +469,7 @@ class World:
                 noted = [database.links.get(numbers[peer]) for peer in peers]
                 if database.broken:
                     assert all(link and link.birth and not link.doubted for link in noted), f"{site} opens too early"
-                database.opened, database.closed = True, False
+                database.opened, database.closed, database.complete_until = True, False, None
             case do.CloseSite():
                 database.opened, database.closed = False, True
             case do.ForgetSite(number=number):
@@ -515,6 +529,8 @@ def _fetch(own: Database, peer: Database) -> None:
         return
     if link.doubted or (link.birth != kept.birth and not kept.from_start):
         own.rows |= peer.rows
+        if own.complete_until is not None and own.complete_until < peer.collected:
+            return  # the engine refuses to note it
     link.birth, link.doubted = kept.birth, False
 
 

@@ -68,6 +68,15 @@ def test_a_site_that_is_closed_is_told_although_another_does_not_answer():
     assert (verdict.status, verdict.reason) == ("False", Reason.SITE_CATCHING_UP)
 
 
+def test_a_site_that_comparing_cannot_repair_is_not_said_to_fetch_what_it_lacks():
+    verdicts = judge(a_view(a_site("berlin", open=False, incomplete=("hamburg",), blocked="replace its data volume")))
+
+    ready, replication = verdicts["Ready"], verdicts["ReplicationHealthy"]
+    assert (ready.reason, ready.message) == (Reason.SITE_HELD_BACK, "berlin: replace its data volume")
+    assert replication.status == "False"
+    assert replication.message == "berlin may lack what hamburg has: replace its data volume"
+
+
 def report_with(**changes):
     return a_site("berlin", report=a_report("berlin", **changes))
 

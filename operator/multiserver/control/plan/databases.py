@@ -24,6 +24,7 @@ from multiserver.control.plan.actions import (
     Subscribe,
 )
 from multiserver.control.plan.joining import (
+    beyond_repair,
     closed_since,
     givers,
     incomplete_links,
@@ -54,6 +55,8 @@ class DatabasePlan:
     """Peers without a slot here, or without a subscription from here."""
     incomplete: tuple[str, ...] = ()
     """Peers from which the site may lack something that its agent is to fetch."""
+    beyond_repair: str = ""
+    """Why no comparing can bring the site what it lacks, and the way out; empty if that is not so."""
     schema_behind: str = ""
     """That it waits for schema changes which it may have missed for good; empty if it does not."""
     why_closed: str = ""
@@ -101,7 +104,8 @@ def _linked(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: Data
     actions: list[Action] = [*_members(blueprint, own, facts), *slots]
     incomplete = incomplete_links(snapshot, blueprint, own, facts)
     is_open = facts.opened_at is not None and facts.owner_may_login
-    closed_until = "" if is_open else _closed_until(snapshot, blueprint, own, facts)
+    unrepairable = beyond_repair(snapshot, blueprint, own, facts)
+    closed_until = "" if is_open else _closed_until(snapshot, blueprint, own, facts, unrepairable)
     opens = not is_open and not closed_until
     if opens and is_marked(snapshot, own.name):
         complete_with = tuple(peer.name for peer in givers(snapshot, blueprint, own))
@@ -113,6 +117,7 @@ def _linked(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: Data
         tuple(actions),
         missing_links=tuple(peer.name for peer in _peers(blueprint, own) if peer.name in waiting_for),
         incomplete=incomplete,
+        beyond_repair=unrepairable,
         schema_behind=schema_behind(snapshot, blueprint, own, facts),
         why_closed=closed_until,
         closed_since="" if is_open else closed_since(blueprint, facts),
@@ -120,8 +125,12 @@ def _linked(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: Data
     )
 
 
-def _closed_until(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: DatabaseFacts) -> str:
+def _closed_until(
+    snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: DatabaseFacts, unrepairable: str
+) -> str:
     """Say when a closed site opens; empty if it may now. Forgetting a site doubts all links, so it comes first."""
+    if unrepairable:
+        return "once its data volume is replaced, since comparing cannot repair it"
     if left := departed(blueprint, facts):
         return f"once it has forgotten {', '.join(left.values())}"
     return why_closed(snapshot, blueprint, own, incomplete_links(snapshot, blueprint, own, facts))

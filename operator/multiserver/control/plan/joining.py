@@ -7,7 +7,8 @@ Invariants
 * Its server is made only when every open site that answers keeps its changes for it, and at least one does: what is
   written while it copies waits for it in these slots.
 * A site opens only when it has a slot for every peer, so nothing that is written there is missed; when its volume is
-  marked; and when it is known to have all that every peer it reaches has to give.
+  marked; and when it is known to have all that every peer it reaches has to give. One that was put back to before what
+  such a peer has forgotten never opens: nothing can be compared there (MS022), and its volume must be replaced.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +17,6 @@ from multiserver.api.names import OPENED_ANNOTATION
 from multiserver.api.report import LinkState
 from multiserver.control.plan.links import has_slot, is_complete
 from multiserver.control.snapshot import Snapshot
-from multiserver.health.checks.verdict import since
 from multiserver.replication.observe import DatabaseFacts
 from multiserver.resources.blueprint import Blueprint, SitePlan
 
@@ -111,7 +111,37 @@ def _donor(blueprint: Blueprint, facts: DatabaseFacts) -> str:
 
 
 def _since(moment: datetime) -> str:
-    return since(moment.astimezone(UTC)).strip()
+    return f"since {_moment(moment)}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def beyond_repair(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: DatabaseFacts) -> str:
+    """Say that no comparing can bring a site what it lacks, and the way out; empty if that is not so.
+
+    It was put back in time, and peers have forgotten deletions since then: a row that was deleted there and one that is
+    new here cannot be told apart. The engine refuses to note such a comparison (`complete_link` in 21_links.sql).
+    """
+    broken = facts.broken_history
+    if broken is None or broken.how != "rewound" or broken.complete_until is None:
+        return ""
+    forgetful = [
+        peer
+        for peer in incomplete_links(snapshot, blueprint, own, facts)
+        if (there := snapshot.seen(peer).database) and there.collected_horizon > broken.complete_until
+    ]
+    if not forgetful:
+        return ""
+    names, until = snapshot.names, broken.complete_until_time
+    has = f"it has all changes only up to {_moment(until)}" if until else "it never had all changes"
+    return (
+        f"it is closed {closed_since(blueprint, facts)}. Comparing cannot repair it: {has}, and what was deleted since "
+        f"then is forgotten at {', '.join(forgetful)}. Replace its data volume, which is then filled from a peer; what "
+        f"only the old one holds is lost: kubectl delete pvc {names.volume(own.name, 'data')} --wait=false; "
+        f"kubectl delete pod {names.pod(own.name)} (docs/a-sites-life.md)"
+    )
 
 
 def why_closed(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, incomplete: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 from multiserver.api.report import LinkState
 from multiserver.health.checks.verdict import Verdict, links, live, since, verdict, without_report
 from multiserver.health.reasons import Reason
-from multiserver.health.view import ClusterView
+from multiserver.health.view import ClusterView, SiteView
 
 
 def link_cut_off(view: ClusterView) -> Verdict | None:
@@ -43,16 +43,15 @@ def link_inactive(view: ClusterView) -> Verdict | None:
 
 def link_catching_up(view: ClusterView) -> Verdict | None:
     """A site may lack what a peer wrote before its present slot; its agent compares the two and fetches it."""
-    return verdict(
-        "False",
-        Reason.LINK_CATCHING_UP,
-        (
-            f"{site.name} compares itself with {', '.join(site.incomplete)} and fetches what it missed"
-            + (f"; {site.schema_behind}" if site.schema_behind else "")
-            for site in view.all
-            if site.incomplete
-        ),
-    )
+    return verdict("False", Reason.LINK_CATCHING_UP, (_catching_up(site) for site in view.all if site.incomplete))
+
+
+def _catching_up(site: SiteView) -> str:
+    peers = ", ".join(site.incomplete)
+    if site.blocked:
+        return f"{site.name} may lack what {peers} has: {site.blocked}"
+    fetching = f"{site.name} compares itself with {peers} and fetches what it missed"
+    return f"{fetching}; {site.schema_behind}" if site.schema_behind else fetching
 
 
 def replication_unknown(view: ClusterView) -> Verdict | None:

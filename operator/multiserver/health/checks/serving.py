@@ -6,7 +6,7 @@ from multiserver.health.view import ClusterView
 
 
 def site_held_back(view: ClusterView) -> Verdict | None:
-    """A site that the plan must not open, for example because its volume was lost."""
+    """A site that cannot open before somebody acts: its volume is not the one it had, or too old to be mended."""
     return verdict("False", Reason.SITE_HELD_BACK, (f"{s.name}: {s.blocked}" for s in view.all if s.blocked))
 
 
