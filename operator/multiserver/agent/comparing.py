@@ -19,6 +19,7 @@ from multiserver.agent.local_database import LocalDatabase, engine
 from multiserver.agent.loops import NotYetError, moment, sentence
 from multiserver.agent.peer_database import peer_target
 from multiserver.agent.seen import Sightings
+from multiserver.api.moments import is_ahead
 from multiserver.api.report import Verification
 from multiserver.api.siteconfig import Member, SiteConfig
 from multiserver.postgres.connect import Certificate, Connection, Target, connect
@@ -185,8 +186,13 @@ class Verify:
         if not self._is_loaded:
             await self._load()
         for peer in self.surroundings.config().peers:
-            if datetime.now(UTC) >= self._next.get(peer.name, datetime.min.replace(tzinfo=UTC)):
+            if self._is_due(peer, datetime.now(UTC)):
                 await self._compare(peer)
+
+    def _is_due(self, peer: Member, now: datetime) -> bool:
+        attempted_at = self.seen.verifications.get(peer.name, Verification()).attempted_at
+        # By a clock that was ahead, the next time is too far away as well.
+        return now >= self._next.get(peer.name, now) or (attempted_at is not None and is_ahead(attempted_at, now))
 
     async def _load(self) -> None:
         """Remember what an agent before this one has found."""

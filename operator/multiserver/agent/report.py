@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from multiserver.agent.link import Link
 from multiserver.agent.seen import Database, Seen, Sightings
+from multiserver.api.moments import is_ahead, still_to_come
 from multiserver.api.report import (
     ArchiveReport,
     BackupReport,
@@ -19,6 +20,7 @@ from multiserver.api.report import (
     LinkState,
     PeerReport,
     SiteReport,
+    Verification,
 )
 from multiserver.api.siteconfig import Member, SiteConfig
 from multiserver.files.health import PeerFiles
@@ -149,7 +151,18 @@ def _peer(peer: Member, config: SiteConfig, seen: Sightings, link: Link, now: da
         autonomy_seconds=replication.autonomy_seconds,
         files_reachable=_confirmed(files.reachable, connected),
         files_percent=files.percent if connected else None,
-        verification=seen.verifications.get(peer.name),
+        verification=_verification(seen.verifications.get(peer.name), now),
+    )
+
+
+def _verification(known: Verification | None, now: datetime) -> Verification | None:
+    """Give how the last comparison ended. One from the future does not prove that rows are equal now."""
+    if known is None or known.verified_at is None or not is_ahead(known.verified_at, now):
+        return known
+    words = f"the last comparison is {still_to_come(known.verified_at)}; the next one is due"
+    is_equal = None if known.is_equal else known.is_equal
+    return known.model_copy(
+        update={"verified_at": None, "is_equal": is_equal, "message": "; ".join(filter(None, [words, known.message]))}
     )
 
 

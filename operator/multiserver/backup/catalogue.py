@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from multiserver.api.moments import is_ahead, still_to_come
 from multiserver.api.report import BackupReport
 from multiserver.backup.errors import BackupError
 
@@ -38,6 +39,16 @@ class DataBackup(BaseModel):
     info: _Sizes
     error: bool | None = None
     """Whether a page's checksum was wrong: the database itself is damaged there."""
+
+    @property
+    def ended(self) -> datetime:
+        """When it ended."""
+        return datetime.fromtimestamp(self.timestamp.stop, UTC)
+
+    @property
+    def base(self) -> str:
+        """The label of the full backup that it needs, which may be its own."""
+        return self.label.partition("_")[0]
 
 
 class _Status(BaseModel):
@@ -85,27 +96,64 @@ def parse_info(text: str) -> Stanza:
     return stanza
 
 
-def data_report(stanza: Stanza) -> BackupReport:
-    """Give the report on the backups of the data."""
-    if not stanza.backup:
-        return BackupReport(message=stanza.problem)
-    newest = max(stanza.backup, key=lambda backup: backup.timestamp.stop)
-    damage = f"backup {newest.label} holds pages with wrong checksums: the database is damaged" if newest.error else ""
+def data_report(stanza: Stanza, now: datetime) -> BackupReport:
+    """Give the report on the backups of the data. One from the future proves nothing, since its age is not known."""
+    newest = max(
+        (backup for backup in stanza.backup if not is_ahead(backup.ended, now)),
+        key=lambda backup: backup.ended,
+        default=None,
+    )
+    ahead = _ahead(stanza, now)
+    message = stanza.problem or (_damage(newest) if newest else "") or (_in_the_way(ahead) if ahead else "")
+    if newest is None:
+        return BackupReport(count=len(stanza.backup), message=message)
     return BackupReport(
-        last_success=datetime.fromtimestamp(newest.timestamp.stop, UTC),
+        last_success=newest.ended,
         last_label=newest.label,
         last_size_bytes=newest.info.size,
         last_duration_seconds=newest.timestamp.stop - newest.timestamp.start,
         count=len(stanza.backup),
-        message=stanza.problem or damage,
+        message=message,
     )
 
 
 def next_type(stanza: Stanza, now: datetime) -> Literal["full", "incr"]:
-    """Say whether the next backup of the data is a full one: weekly, and when there is none."""
-    fulls = [backup.timestamp.stop for backup in stanza.backup if backup.type == "full"]
-    recent = fulls and now - datetime.fromtimestamp(max(fulls), UTC) < FULL_EVERY
+    """Say whether the next backup of the data is a full one: weekly, and when there is none.
+
+    After a backup from the future it is the type that pgBackRest can still make.
+    """
+    if ahead := _ahead(stanza, now):
+        return "incr" if ahead.type == "full" else "full"
+    fulls = [backup.ended for backup in stanza.backup if backup.type == "full"]
+    recent = fulls and now - max(fulls) < FULL_EVERY
     return "incr" if recent else "full"
+
+
+def _ahead(stanza: Stanza, now: datetime) -> DataBackup | None:
+    """Give the backup from the future that stands in the way of the next one; None if none does.
+
+    pgBackRest makes labels of the time, and refuses one that does not come after the latest. So a full backup from the
+    future can only be followed by incremental ones upon it, an incremental one only by a full one, and both together by
+    none at all.
+    """
+    latest = max(stanza.backup, key=lambda backup: backup.label, default=None)
+    if latest is None or is_ahead(latest.ended, now):
+        return latest
+    return next((base for base in stanza.backup if base.label == latest.base and is_ahead(base.ended, now)), None)
+
+
+def _in_the_way(ahead: DataBackup) -> str:
+    """Say which backup is from the future, and what follows."""
+    follows = {
+        "full": "until then only incremental backups can be made, upon this one. Begin a new repository",
+        "incr": "the next backup is a full one. If it is refused, begin a new repository",
+    }
+    kind = "full" if ahead.type == "full" else "incr"
+    return f"backup {ahead.label} is {still_to_come(ahead.ended)}; {follows[kind]} (docs/backups.md)"
+
+
+def _damage(backup: DataBackup) -> str:
+    return f"backup {backup.label} holds pages with wrong checksums: the database is damaged" if backup.error else ""
 
 
 class _Summary(BaseModel):
@@ -121,6 +169,11 @@ class Snapshot(BaseModel):
     time: datetime
     summary: _Summary | None = None
 
+    @property
+    def ended(self) -> datetime:
+        """When it ended, or began where it does not say more."""
+        return self.summary.backup_end if self.summary else self.time
+
 
 def parse_snapshots(text: str) -> list[Snapshot]:
     """Read the answer of `restic snapshots`. Raises BackupError if it is not understood."""
@@ -130,14 +183,20 @@ def parse_snapshots(text: str) -> list[Snapshot]:
         raise BackupError(f"the answer of restic snapshots is not understood: {text[:200]}") from error
 
 
-def files_report(snapshots: Sequence[Snapshot]) -> BackupReport:
-    """Give the report on the backups of the files."""
-    if not snapshots:
-        return BackupReport()
-    newest = max(snapshots, key=lambda snapshot: snapshot.time)
+def files_report(snapshots: Sequence[Snapshot], now: datetime) -> BackupReport:
+    """Give the report on the backups of the files. One from the future proves nothing, since its age is not known."""
+    newest = max(
+        (snapshot for snapshot in snapshots if not is_ahead(snapshot.ended, now)),
+        key=lambda snapshot: snapshot.ended,
+        default=None,
+    )
+    if newest is None:
+        ahead = max(snapshots, key=lambda snapshot: snapshot.ended, default=None)
+        words = f"backup {ahead.short_id} is {still_to_come(ahead.ended)}; make another one" if ahead else ""
+        return BackupReport(count=len(snapshots), message=words)
     summary = newest.summary
     return BackupReport(
-        last_success=summary.backup_end if summary else newest.time,
+        last_success=newest.ended,
         last_label=newest.short_id,
         last_size_bytes=summary.total_bytes_processed if summary else None,
         last_duration_seconds=(summary.backup_end - summary.backup_start).total_seconds() if summary else None,
@@ -146,7 +205,8 @@ def files_report(snapshots: Sequence[Snapshot]) -> BackupReport:
 
 
 def with_failure(report: BackupReport, failed: datetime, message: str) -> BackupReport:
-    """Add the last failed attempt, which no repository lists; a success since then makes it the past."""
-    if report.last_success is not None and report.last_success >= failed:
-        return report
+    """Add that the last attempt failed, which no repository lists.
+
+    Whether it was the last one is for the caller to know: times cannot tell once a clock was wrong.
+    """
     return report.model_copy(update={"last_failure": failed, "message": message})

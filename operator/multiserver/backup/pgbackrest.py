@@ -30,6 +30,8 @@ Report = Callable[[str], None]
 
 _STANZA_OF_ANOTHER_SYSTEM = 28
 _LOCKED = 50
+_NOT_THE_LATEST = 106
+"""The new backup's label, made of the time, does not come after that of the latest one."""
 _PREFIX = re.compile(r"^\S+ \S+ P\d+ +(INFO|WARN|ERROR|DETAIL): +")
 _PERCENT = re.compile(r"backup file .*, (?P<percent>[\d.]+)%\)")
 
@@ -63,7 +65,7 @@ class PgBackRest:
     async def report(self) -> BackupReport:
         """Give what the repository lists; one that cannot be read becomes the report's message."""
         try:
-            return data_report(await self.info())
+            return data_report(await self.info(), datetime.now(UTC))
         except BackupError as error:
             return BackupReport(message=str(error))
 
@@ -79,14 +81,23 @@ class PgBackRest:
         await self._run("check")
         chosen = next_type(await self.info(), datetime.now(UTC)) if kind == "auto" else kind
         report(f"{chosen} backup starts")
-        await self._run(
-            "backup",
-            f"--type={chosen}",
-            "--log-level-console=detail",
-            deadline_seconds=BACKUP_SECONDS_MAX,
-            on_line=_percent_listener(chosen, report),
-        )
-        return _result(data_report(await self.info()), chosen)
+        await self._store(chosen, report)
+        return _result(data_report(await self.info(), datetime.now(UTC)), chosen)
+
+    async def _store(self, kind: str, report: Report) -> None:
+        try:
+            await self._run(
+                "backup",
+                f"--type={kind}",
+                "--log-level-console=detail",
+                deadline_seconds=BACKUP_SECONDS_MAX,
+                on_line=_percent_listener(kind, report),
+            )
+        except ProgramError as error:
+            if error.code != _NOT_THE_LATEST:
+                raise
+            cure = f"no {kind} one can be made before that time. Begin a new repository (docs/backups.md)"
+            raise BackupError(f"{error}; the latest backup was made while the clock was wrong, and {cure}") from error
 
     async def _run(
         self,
@@ -137,6 +148,7 @@ def _percent_listener(kind: str, report: Report) -> Listener:
 def _result(listed: BackupReport, kind: str) -> str:
     """Say what was made, from what the repository lists now."""
     if listed.last_label is None:
-        raise BackupError("pgbackrest backup ended well, yet the repository lists no backup: check its volume")
+        why = listed.message or "the repository lists no backup: check its volume"
+        raise BackupError(f"pgbackrest backup ended well, yet {why}")
     size = (listed.last_size_bytes or 0) / 1e6
     return f"{kind} backup {listed.last_label} of {size:.1f} MB in {listed.last_duration_seconds:.0f} s"

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Restic:
         try:
             if not await self._exists():
                 return BackupReport()
-            return files_report(parse_snapshots(await self._run("snapshots", "--no-lock")))
+            return files_report(parse_snapshots(await self._run("snapshots", "--no-lock")), datetime.now(UTC))
         except BackupError as error:
             return BackupReport(message=str(error))
 
@@ -71,7 +72,7 @@ class Restic:
             await self._run(*forget, lock=lock, deadline_seconds=BACKUP_SECONDS_MAX)
         if incomplete:
             raise BackupError(f"the backup of the files is incomplete: {incomplete}")
-        listed = files_report(parse_snapshots(await self._run("snapshots", "--no-lock")))
+        listed = files_report(parse_snapshots(await self._run("snapshots", "--no-lock")), datetime.now(UTC))
         size = (listed.last_size_bytes or 0) / 1e6
         return f"backup {listed.last_label} of {size:.1f} MB in {listed.last_duration_seconds or 0:.0f} s"
 

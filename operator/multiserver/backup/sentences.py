@@ -6,6 +6,7 @@ Judged from what the repository itself lists, never from what a Job claimed. Wha
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from multiserver.api.moments import is_ahead, still_to_come
 from multiserver.api.report import ArchiveReport, BackupReport, FilesReport, SiteReport
 
 AGE_MAX = timedelta(hours=36)
@@ -54,24 +55,32 @@ def _archive(archive: ArchiveReport, now: datetime) -> BackupProblem | None:
 
 def _backup(what: str, backup: BackupReport, now: datetime) -> BackupProblem | None:
     """Judge one kind of backup."""
-    if backup.last_success is None:
-        return _never(what, backup)
-    age = now - backup.last_success
-    failed_since = backup.last_failure is not None and backup.last_failure > backup.last_success
-    why = f"; the last attempt failed: {backup.message}" if failed_since and backup.message else ""
+    age = _age(backup.last_success, now)
+    why = ""
+    if backup.last_failure is not None:
+        why = f"; the last attempt failed at {backup.last_failure:%Y-%m-%d %H:%M} UTC: {backup.message}"
+    if age is None:
+        return _of_no_known_age(what, backup, why)
     if age > AGE_MAX:
         return BackupProblem(f"no backup of {what} for {_hours(age)} h{why}", overdue=True)
-    if failed_since:
+    if why:
         return BackupProblem(f"the last backup of {what} failed, the newest is {_hours(age)} h old{why}", overdue=True)
     if backup.message:
         return BackupProblem(f"Unknown: backups of {what}: {backup.message}", overdue=False)
     return None
 
 
-def _never(what: str, backup: BackupReport) -> BackupProblem:
-    """Judge a kind of which the repository lists no backup, or cannot be read."""
-    if backup.last_failure is not None:
-        return BackupProblem(f"no backup of {what} yet; the last attempt failed: {backup.message}", overdue=True)
+def _of_no_known_age(what: str, backup: BackupReport, why: str) -> BackupProblem:
+    """Judge a kind of which the repository lists no backup, only some from the future, or cannot be read.
+
+    `why` is why the last attempt failed; empty if it did not.
+    """
+    if why:
+        none = f"it is not known how old the newest backup of {what} is" if backup.count else f"no backup of {what} yet"
+        return BackupProblem(f"{none}{why}", overdue=True)
+    if backup.last_success is not None:  # Ahead by our clock, and not by the site's.
+        words = f"the newest is {still_to_come(backup.last_success)}; compare the clock of the site with the operator's"
+        return BackupProblem(f"Unknown: backups of {what}: {words}", overdue=False)
     if backup.message:
         return BackupProblem(f"Unknown: backups of {what}: {backup.message}", overdue=False)
     return BackupProblem(f"no backup of {what} yet", overdue=False)
@@ -90,6 +99,11 @@ def _files(files: FilesReport) -> str:
     return ""
 
 
+def _age(moment: datetime | None, now: datetime) -> timedelta | None:
+    """Give how long ago something was; None if it never was, or is still to come."""
+    return None if moment is None or is_ahead(moment, now) else now - moment
+
+
 def _hours(age: timedelta) -> int:
     """Give whole hours, so that a sentence changes once an hour at the most."""
-    return int(age.total_seconds() // 3600)
+    return max(0, int(age.total_seconds() // 3600))

@@ -5,7 +5,15 @@ import pytest
 from multiserver.agent.link import Link
 from multiserver.agent.report import BACKUPS_VALID, DATABASE_VALID, FILES_VALID, assemble
 from multiserver.agent.seen import Machine, Seen, Sightings
-from multiserver.api.report import ArchiveReport, BackupReport, FilesReport, LinkState, SiteReport, VolumeReport
+from multiserver.api.report import (
+    ArchiveReport,
+    BackupReport,
+    FilesReport,
+    LinkState,
+    SiteReport,
+    Verification,
+    VolumeReport,
+)
 from multiserver.files.health import FilesHealth, PeerFiles
 from multiserver.replication.observe import ParkedRow, Slot, Subscription, UnreplicatedTable
 from tests.unit.agent.sightings import CONFIG, NOON, all_seen, backups, database, facts, heartbeat
@@ -203,6 +211,19 @@ def test_what_was_seen_by_a_clock_that_was_set_back_since_is_not_told() -> None:
     told = report(all_seen(NOON), now=NOON - timedelta(hours=1))
     assert not told.database.available
     assert told.raid.startswith("Unknown")
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_a_comparison_from_the_future_proves_no_equality_and_hides_no_difference(is_equal: bool) -> None:
+    seen = all_seen(NOON)
+    ahead = NOON + timedelta(days=365)
+    seen.verifications["hamburg"] = Verification(verified_at=ahead, attempted_at=ahead, is_equal=is_equal)
+    verified = report(seen).peers[0].verified
+    assert (verified.verified_at, verified.is_equal) == (None, None if is_equal else False)
+    assert verified.message == (
+        "the last comparison is dated 2027-01-01 12:00 UTC, which is still to come: the clock was wrong then, or is "
+        "now; the next one is due"
+    )
 
 
 def test_a_report_of_a_newer_agent_is_read_without_what_is_not_known_of() -> None:

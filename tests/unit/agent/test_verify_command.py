@@ -31,12 +31,13 @@ def agent(answers: Iterator[str]) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(answer), base_url="http://agent")
 
 
+@pytest.mark.parametrize("attempted_at", [NOON, NOON.replace(year=2999)], ids=["earlier", "by a clock that was ahead"])
 def test_an_old_result_is_not_taken_for_the_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], attempted_at: datetime
 ) -> None:
     monkeypatch.setattr(verify_command, "POLL_SECONDS", 0)
     now = datetime.now(UTC)
-    old = Verification(verified_at=now, attempted_at=now - timedelta(minutes=1), is_equal=False)
+    old = Verification(verified_at=now, attempted_at=attempted_at, is_equal=False)
     new = Verification(verified_at=now, attempted_at=now + timedelta(minutes=1), is_equal=True, tables=4)
     answers = iter([report(old), report(old), report(new)])
     assert list(follow(agent(answers), 60)) == [True]

@@ -34,7 +34,7 @@ def info(*backups: dict[str, Any], code: int = 0, message: str = "ok", repositor
 
 def test_the_newest_backup_of_the_data_is_reported() -> None:
     older, newer = data_backup("1F", "full", timedelta(days=2)), data_backup("1F_2I", "incr", timedelta(hours=3))
-    assert data_report(parse_info(info(newer, older))) == BackupReport(
+    assert data_report(parse_info(info(newer, older)), NOW) == BackupReport(
         last_success=NOW - timedelta(hours=3),
         last_label="1F_2I",
         last_size_bytes=5000,
@@ -45,17 +45,18 @@ def test_the_newest_backup_of_the_data_is_reported() -> None:
 
 @pytest.mark.parametrize("code", [1, 2])
 def test_a_repository_without_backups_is_no_fault(code: int) -> None:
-    assert data_report(parse_info(info(code=code, message="no valid backups"))) == BackupReport()
+    assert data_report(parse_info(info(code=code, message="no valid backups")), NOW) == BackupReport()
 
 
 def test_a_repository_that_cannot_be_read_is_a_fault_in_one_line() -> None:
-    report = data_report(parse_info(info(code=99, message="other", repository="[PathOpenError] no such:\nHINT: \x10")))
+    damaged = info(code=99, message="other", repository="[PathOpenError] no such:\nHINT: \x10")
+    report = data_report(parse_info(damaged), NOW)
     assert report == BackupReport(message="[PathOpenError] no such")
 
 
 def test_wrong_checksums_of_pages_are_told() -> None:
     backup = {**data_backup("1F", "full", timedelta(0)), "error": True}
-    assert "wrong checksums" in data_report(parse_info(info(backup))).message
+    assert "wrong checksums" in data_report(parse_info(info(backup)), NOW).message
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "no json"])
@@ -91,7 +92,7 @@ def test_the_newest_snapshot_of_the_files_is_reported() -> None:
         {"short_id": "new", "time": "2026-01-05T10:59:58Z", "summary": summary},
         {"short_id": "old", "time": "2026-01-04T10:59:58Z"},
     ]
-    assert files_report(parse_snapshots(json.dumps(snapshots))) == BackupReport(
+    assert files_report(parse_snapshots(json.dumps(snapshots)), NOW) == BackupReport(
         last_success=datetime(2026, 1, 5, 11, 0, 0, 500000, tzinfo=UTC),
         last_label="new",
         last_size_bytes=42,
@@ -101,11 +102,77 @@ def test_the_newest_snapshot_of_the_files_is_reported() -> None:
 
 
 def test_no_snapshot_is_no_fault() -> None:
-    assert files_report(parse_snapshots("[]")) == BackupReport()
+    assert files_report(parse_snapshots("[]"), NOW) == BackupReport()
 
 
-def test_a_failure_counts_until_the_next_success() -> None:
-    before = BackupReport(last_success=NOW - timedelta(hours=5))
-    failed = with_failure(before, NOW, "the volume is full")
+FUTURE = timedelta(days=-365)
+"""The age of what was made while the clock was a year ahead."""
+FULL, INCREMENTAL = data_backup("20260104-020000F", "full", timedelta(days=1)), "20260104-020000F_20270105-020000I"
+FROM_THE_FUTURE = {
+    "an incremental one": (
+        (FULL, data_backup(INCREMENTAL, "incr", FUTURE)),
+        "full",
+        f"backup {INCREMENTAL} is dated 2027-01-05 12:00 UTC, which is still to come: the clock was wrong then, or is "
+        "now; the next backup is a full one",
+    ),
+    "a full one": (
+        (FULL, data_backup("20270105-020000F", "full", FUTURE)),
+        "incr",
+        "backup 20270105-020000F is dated 2027-01-05 12:00 UTC, which is still to come: the clock was wrong then, or "
+        "is now; until then only incremental backups can be made, upon this one",
+    ),
+    "a full one with an incremental one of now": (
+        (
+            data_backup("20270105-020000F", "full", FUTURE),
+            data_backup("20270105-020000F_20260104-020000I", "incr", timedelta(days=1)),
+        ),
+        "incr",
+        "backup 20270105-020000F is dated 2027-01-05 12:00 UTC",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FROM_THE_FUTURE)
+def test_a_backup_from_the_future_is_told_and_followed_by_one_that_pgbackrest_can_make(case: str) -> None:
+    listed, kind, words = FROM_THE_FUTURE[case]
+    stanza = parse_info(info(*listed))
+    report = data_report(stanza, NOW)
+    assert report.last_success == NOW - timedelta(days=1)
+    assert report.message.startswith(words)
+    assert next_type(stanza, NOW) == kind
+
+
+def test_the_age_of_a_backup_from_the_future_is_not_known() -> None:
+    report = data_report(parse_info(info(data_backup("20270105-020000F", "full", FUTURE))), NOW)
+    assert (report.last_success, report.count) == (None, 1)
+    assert "still to come" in report.message
+
+
+def test_once_a_full_backup_was_made_an_incremental_one_from_the_future_hides_nothing_more() -> None:
+    listed = FULL, data_backup(INCREMENTAL, "incr", FUTURE), data_backup("20260105-110000F", "full", timedelta(hours=1))
+    stanza = parse_info(info(*listed))
+    assert data_report(stanza, NOW).last_label == "20260105-110000F"
+    assert data_report(stanza, NOW).message == ""
+    assert next_type(stanza, NOW) == "incr"
+
+
+def test_a_clock_that_is_a_little_ahead_is_no_fault() -> None:
+    listed = data_backup("20260105-120400F", "full", timedelta(minutes=-4))
+    assert data_report(parse_info(info(listed)), NOW).message == ""
+    assert next_type(parse_info(info(listed)), NOW) == "incr"
+
+
+def test_a_snapshot_from_the_future_hides_no_earlier_one_and_alone_proves_nothing() -> None:
+    ahead = {"short_id": "ahead", "time": "2027-01-05T12:00:00Z"}
+    now = {"short_id": "now", "time": "2026-01-05T11:00:00Z"}
+    report = files_report(parse_snapshots(json.dumps([ahead, now])), NOW)
+    assert (report.last_label, report.count, report.message) == ("now", 2, "")
+    report = files_report(parse_snapshots(json.dumps([ahead])), NOW)
+    assert (report.last_success, report.count) == (None, 1)
+    assert report.message.startswith("backup ahead is dated 2027-01-05 12:00 UTC, which is still to come")
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=5), FUTURE])
+def test_a_failure_is_told_whatever_time_the_newest_backup_bears(age: timedelta) -> None:
+    failed = with_failure(BackupReport(last_success=NOW - age), NOW, "the volume is full")
     assert (failed.last_failure, failed.message) == (NOW, "the volume is full")
-    assert with_failure(before, NOW - timedelta(hours=6), "long past") == before

@@ -221,6 +221,27 @@ def test_rows_that_were_never_compared_are_not_called_equal():
     assert verdict.message == "berlin has not compared its rows with those of leipzig yet"
 
 
+def test_a_comparison_from_the_future_does_not_prove_equality():
+    ahead = Verification(verified_at=NOW + timedelta(days=30), is_equal=True, tables=4)
+
+    verdict = judge(a_view(report_with(peer="leipzig", verification=ahead)))["DataConsistent"]
+
+    assert (verdict.status, verdict.reason) == ("Unknown", Reason.NOT_VERIFIED)
+    assert verdict.message == (
+        "berlin has a comparison of its rows with those of leipzig that is dated 2026-03-31 12:00 UTC, which is still "
+        "to come: the clock was wrong then, or is now; compare its clock with the operator's"
+    )
+
+
+def test_a_backup_from_the_future_does_not_prove_that_backups_are_recent():
+    ahead = report_with(files_backup=BACKUP.model_copy(update={"last_success": NOW + timedelta(days=30)}))
+
+    verdict = judge(a_view(ahead))["BackupsCurrent"]
+
+    assert (verdict.status, verdict.reason) == ("Unknown", Reason.NO_BACKUP_YET)
+    assert "dated 2026-03-31 12:00 UTC, which is still to come" in verdict.message
+
+
 def test_equality_is_told_with_the_time_of_the_oldest_comparison():
     old = Verification(verified_at=NOW - timedelta(hours=30), is_equal=True, tables=4)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from multiserver.api.moments import is_ahead, still_to_come
 from multiserver.api.report import DatabaseReport, PeerReport, TableDifference
 from multiserver.health.checks.verdict import Verdict, links, live, since, verdict, without_report
 from multiserver.health.reasons import Reason
@@ -73,18 +74,26 @@ def _differences(view: ClusterView) -> Iterator[tuple[SiteView, PeerReport, Tabl
 
 def not_verified(view: ClusterView) -> Verdict | None:
     """Two sites have not been compared for longer than twice the time that is set, or a site does not report."""
-    oldest = view.now - 2 * timedelta(hours=view.cluster.spec.database.verify_every_hours)
     return without_report(view) or verdict(
         "Unknown",
         Reason.NOT_VERIFIED,
-        (
-            f"{site.name} has not compared its rows with those of {peer.name}"
-            f"{since(peer.verified.verified_at) or ' yet'}"
-            f"{': ' if peer.verified.message else ''}{peer.verified.message}"
-            for site, peer in links(view)
-            if peer.verified.verified_at is None or peer.verified.verified_at < oldest
-        ),
+        (f"{site.name} {words}" for site, peer in links(view) if (words := _unverified(peer, view))),
     )
+
+
+def _unverified(peer: PeerReport, view: ClusterView) -> str:
+    """Say of a site that it was not compared with a peer lately; empty if it was."""
+    verified_at, message = peer.verified.verified_at, peer.verified.message
+    longest = 2 * timedelta(hours=view.cluster.spec.database.verify_every_hours)
+    if verified_at is not None and is_ahead(verified_at, view.now):
+        return (
+            f"has a comparison of its rows with those of {peer.name} that is {still_to_come(verified_at)}; compare its "
+            "clock with the operator's"
+        )
+    if verified_at is not None and verified_at >= view.now - longest:
+        return ""
+    words = f"has not compared its rows with those of {peer.name}{since(verified_at) or ' yet'}"
+    return f"{words}: {message}" if message else words
 
 
 def rows_equal(view: ClusterView) -> Verdict:
