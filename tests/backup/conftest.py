@@ -3,7 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -25,6 +25,8 @@ class Server:
 
     tree: SiteTree
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    """In place of those of a site; they take effect at a start."""
 
     def start(self) -> None:
         """Make the database if there is none, start, and wait for an answer."""
@@ -37,6 +39,7 @@ class Server:
             "archive_mode": "on",
             "archive_command": archive_command(paths),
             "fsync": "off",
+            **self.settings,
         }
         options = [f"-c{name}={value}" for name, value in settings.items()]
         with (paths.root / "log").open("ab") as log:

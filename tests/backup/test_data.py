@@ -2,12 +2,13 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from multiserver.api.report import BackupReport
-from multiserver.backup.archive import ArchiverRow, judge
+from multiserver.backup.archive import WAITS_MAX, ArchiverRow, judge
 from multiserver.backup.errors import BackupError
 from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.machine.volumes import write_problem
@@ -53,6 +54,29 @@ async def test_archived_log_is_reported_as_archived(server: Server, pgbackrest: 
     report = judge(archiver(server))
     assert report.failing_since is None
     assert report.last_archived
+
+
+@pytest.mark.parametrize(
+    ("fate", "log"),
+    [("sleep 600", ""), ("kill -KILL $$", "archive command was terminated by signal 9")],
+    ids=["hangs", "is killed"],
+)
+async def test_archiving_that_hangs_or_is_killed_is_told_although_postgresql_counts_no_failure(
+    server: Server, fate: str, log: str
+) -> None:
+    began = server.tree.paths.run / "began"
+    server.stop()
+    server.settings["archive_command"] = f"touch {began}; {fate}"
+    server.start()
+    server.sql("select pg_switch_wal()")
+    eventually(began.exists, "the command was started")
+    eventually(lambda: log in (server.tree.paths.root / "log").read_text(), "the command met its fate")
+    row = archiver(server)
+    assert (row.last_archived_wal, row.last_failed_wal) == (None, None)
+    assert judge(row).failing_since is None, "it has not waited for long"
+    report = judge(replace(row, asked_at=row.asked_at + WAITS_MAX))
+    assert report.failing_since == row.waiting_since
+    assert report.message.startswith(f"write-ahead log {row.waiting_wal}: it waits, and PostgreSQL counts no failure")
 
 
 async def test_a_full_repository_is_named_as_the_cause(server: Server, pgbackrest: PgBackRest) -> None:
@@ -127,8 +151,19 @@ async def test_a_stopped_database_is_told_in_pgbackrests_words(pgbackrest: PgBac
 
 def archiver(server: Server) -> ArchiverRow:
     """Read the archiver's row, which psql gives as text."""
-    archived, archived_time, failed, failed_time, reset = server.archiver()
-    return ArchiverRow(archived or None, moment(archived_time), failed or None, moment(failed_time), moment(reset))
+    archived, archived_time, failed, failed_time, waiting, since, started, asked = server.archiver()
+    assert started
+    assert asked
+    return ArchiverRow(
+        archived or None,
+        moment(archived_time),
+        failed or None,
+        moment(failed_time),
+        waiting or None,
+        moment(since),
+        datetime.fromisoformat(started),
+        datetime.fromisoformat(asked),
+    )
 
 
 def moment(text: str) -> datetime | None:

@@ -24,7 +24,10 @@ class Archiver:
                 "last_archived_time": None,
                 "last_failed_wal": "000000010000000000000001",
                 "last_failed_time": NOON,
-                "stats_reset": NOON,
+                "waiting_wal": "000000010000000000000001",
+                "waiting_since": NOON,
+                "started_at": NOON,
+                "asked_at": NOON,
             }
         ]
 
