@@ -22,9 +22,9 @@ RANGE_END_MAX = 2**53 - 1
 SUPPORTED_VERSIONS = (18,)
 
 OPERATOR_PARAMETERS = (
-    "archive_command", "archive_mode", "archive_timeout", "cluster_name", "config_file", "data_directory",
-    "event_triggers", "hba_file", "ident_file", "idle_replication_slot_timeout", "include", "include_dir",
-    "include_if_exists", "listen_addresses", "log_destination", "logging_collector",
+    "archive_command", "archive_library", "archive_mode", "archive_timeout", "cluster_name", "config_file",
+    "data_directory", "event_triggers", "hba_file", "ident_file", "idle_replication_slot_timeout", "include",
+    "include_dir", "include_if_exists", "listen_addresses", "log_destination", "logging_collector",
     "max_active_replication_origins", "max_logical_replication_workers", "max_replication_slots",
     "max_sync_workers_per_subscription", "max_wal_senders", "max_worker_processes", "port",
     "session_replication_role", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "synchronous_commit",

@@ -116,6 +116,7 @@ def _fixed(cluster: Cluster, site: str) -> dict[str, str]:
         "ssl_ca_file": str(paths.TRUST),
         "archive_mode": "on",
         "archive_command": archive_command(),
+        "archive_library": "",  # With one, PostgreSQL refuses to archive by a command, and counts no failure.
         "archive_timeout": "60s",
         "logging_collector": "off",
         "log_destination": "stderr",

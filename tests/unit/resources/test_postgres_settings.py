@@ -28,6 +28,12 @@ def test_tls_1_3_the_socket_and_archiving_are_as_the_pod_needs_them():
     assert found["archive_command"].endswith("archive-push %p")
 
 
+def test_no_library_takes_the_place_of_the_command_that_archives():
+    before_it_was_refused = {"parameters": {"archive_library": "basic_archive"}}
+    assert settings(a_cluster(database=before_it_was_refused), "berlin")["archive_library"] == ""
+    assert "archive_library" in OPERATOR_PARAMETERS
+
+
 def test_parameters_of_the_resource_win_over_the_defaults():
     found = settings(a_cluster(database={"parameters": {"shared_buffers": "2GB", "work_mem": "64MB"}}), "berlin")
     assert (found["shared_buffers"], found["work_mem"]) == ("2GB", "64MB")
