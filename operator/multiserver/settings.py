@@ -57,6 +57,11 @@ class SitePaths:
         return self.at(paths.REWOUND)
 
     @property
+    def last_backups(self) -> Path:
+        """File that holds how the last backup of each kind ended, kept by the agent."""
+        return self.at(paths.LAST_BACKUPS)
+
+    @property
     def files(self) -> Path:
         """The volume of the files."""
         return self.at(paths.FILES)

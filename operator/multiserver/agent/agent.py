@@ -13,6 +13,7 @@ from multiserver.agent.comparing import CloseGaps, Surroundings, Verify
 from multiserver.agent.configuration import Configuration
 from multiserver.agent.deadlines import all_ended
 from multiserver.agent.http_api import PeerApi, ProbeApi
+from multiserver.agent.last_runs import LastRuns
 from multiserver.agent.local_database import STATEMENT_SECONDS, LocalDatabase, local_target
 from multiserver.agent.loops import Duty, Loop, Loops
 from multiserver.agent.metrics import ReportCollector
@@ -61,7 +62,9 @@ class Agent:
         self._pgbackrest = PgBackRest(settings.paths, settings.programs)
         self._restic = Restic(self.config.site, settings.paths, settings.programs)
         self._backups = BackupRuns(
-            {"data": self._pgbackrest.back_up, "files": self._restic.back_up}, on_end=self._look_at_backups
+            {"data": self._pgbackrest.back_up, "files": self._restic.back_up},
+            on_end=self._look_at_backups,
+            kept=LastRuns(settings.paths.last_backups),
         )
         self._databases: list[LocalDatabase] = []
         self.loops = Loops(tuple(Loop(duty) for duty in self._duties()))

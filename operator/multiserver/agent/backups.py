@@ -4,39 +4,15 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
+from multiserver.agent.last_runs import LastRuns, Run, State
 from multiserver.agent.loops import sentence
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED_MAX = 100
-
-
-class State(StrEnum):
-    """How far a backup is."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One backup."""
-
-    id: str
-    kind: str
-    state: State
-    started: datetime
-    ended: datetime | None = None
-    progress: str = ""
-    """What it is doing, in words."""
-    message: str = ""
-    """The result, or why it failed."""
-
 
 Report = Callable[[str], None]
 MakeBackup = Callable[[Report], Awaitable[str]]
@@ -44,11 +20,12 @@ MakeBackup = Callable[[Report], Awaitable[str]]
 
 
 class BackupRuns:
-    """All backups since the agent started. `on_end` is told when one has ended, well or not."""
+    """All backups since the agent started, and the last of each kind before. `on_end` is told when one has ended."""
 
-    def __init__(self, makers: Mapping[str, MakeBackup], on_end: Callable[[], None]) -> None:
+    def __init__(self, makers: Mapping[str, MakeBackup], on_end: Callable[[], None], kept: LastRuns) -> None:
         self._makers = makers
         self._on_end = on_end
+        self._kept = kept
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -73,10 +50,10 @@ class BackupRuns:
         task.add_done_callback(lambda _: self._tasks.pop(run.id))
         return run
 
-    @property
-    def last_failures(self) -> dict[str, Run]:
-        """The last backup of each kind, where that one failed."""
-        last = {run.kind: run for run in self._runs.values() if run.state is not State.RUNNING}
+    async def last_failures(self) -> dict[str, Run]:
+        """Give the last backup of each kind, where that one failed, even if it was an earlier agent's."""
+        earlier = await self._kept.earlier(self.kinds)
+        last = earlier | {run.kind: run for run in self._runs.values() if run.state is not State.RUNNING}
         return {kind: run for kind, run in last.items() if run.state is State.FAILED}
 
     async def finished(self, run_id: str) -> None:
@@ -97,20 +74,27 @@ class BackupRuns:
 
         logger.info("backup %s started", run_id)
         try:
+            await self._note()
             message = await make(progress)
         except asyncio.CancelledError:
-            self._end(run_id, State.FAILED, "the agent was stopped")
+            await self._end(run_id, State.FAILED, "the agent was stopped")
             raise
         except Exception as error:  # noqa: BLE001 - whatever went wrong, whoever asked must learn that it failed
-            self._end(run_id, State.FAILED, sentence(error))
+            await self._end(run_id, State.FAILED, sentence(error))
             logger.warning("backup %s failed: %s", run_id, sentence(error))
         else:
-            self._end(run_id, State.SUCCEEDED, message)
+            await self._end(run_id, State.SUCCEEDED, message)
             logger.info("backup %s succeeded: %s", run_id, message)
 
-    def _end(self, run_id: str, state: State, message: str) -> None:
+    async def _end(self, run_id: str, state: State, message: str) -> None:
         self._runs[run_id] = replace(self._runs[run_id], state=state, ended=datetime.now(UTC), message=message)
+        await self._note()
         self._on_end()
+
+    async def _note(self) -> None:
+        """Put down the newest backup of each kind, also one under way: the agent may be killed in the middle."""
+        earlier = await self._kept.earlier(self.kinds)
+        await self._kept.keep(earlier | {run.kind: run for run in self._runs.values()})
 
     def _remember(self, run: Run) -> None:
         self._runs[run.id] = run

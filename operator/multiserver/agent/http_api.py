@@ -22,8 +22,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from multiserver.agent.backups import BackupRuns, Run
+from multiserver.agent.backups import BackupRuns
 from multiserver.agent.callers import Act, refusal
+from multiserver.agent.last_runs import Run
 from multiserver.agent.loops import Loops, moment
 from multiserver.agent.tls import CALLER
 from multiserver.api.report import SiteReport

@@ -110,7 +110,7 @@ class LookAtBackups:
         """Raises BackupError if a repository cannot be read."""
         data, of_files = await asyncio.gather(self._data.report(), self._files.report())
         reports = {"data": data, "files": of_files}
-        for kind, run in self._runs.last_failures.items():
+        for kind, run in (await self._runs.last_failures()).items():
             reports[kind] = with_failure(reports[kind], run.ended or run.started, run.message)
         self._seen.backups = Seen(datetime.now(UTC), Backups(**reports))
         if problem := data.message or of_files.message:

@@ -19,6 +19,8 @@ DATA = PurePosixPath("/var/lib/multiserver/data")
 PGDATA = DATA / "pgdata"
 REWOUND = DATA / "rewound"
 """Is there if the database was put back in time, and its log has to begin anew before the server starts again."""
+LAST_BACKUPS = DATA / "last-backups.json"
+"""How the last backup of each kind ended; not beside the backups, since it is their volume that often fails."""
 FILES = PurePosixPath("/var/lib/multiserver/files")
 SYNCTHING_HOME = FILES / ".syncthing"
 FOLDERS = FILES / "folders"

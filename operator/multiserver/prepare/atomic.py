@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, also when power fails."""
+"""What has to be on a volume before servers start: written only where it is not there yet, and whole or not at all."""
 
-import os
 from pathlib import Path
 
+from multiserver.machine.atomic import write_whole
 from multiserver.machine.volumes import explain
 from multiserver.prepare.errors import PrepareError
 
@@ -15,7 +15,7 @@ def write_if_different(path: Path, content: bytes, mode: int = 0o600) -> bool:
     try:
         if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
             return False
-        _write(path, content, mode)
+        write_whole(path, content, mode)
     except OSError as error:
         raise PrepareError(explain(error, path)) from error
     return True
@@ -27,26 +27,3 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise PrepareError(explain(error, path)) from error
-
-
-def sync_folder(path: Path) -> None:
-    """Put the names in a folder on the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write beside the place, then move there."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # The mode above passed through the umask.
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    unfinished.rename(path)
-    sync_folder(path.parent)

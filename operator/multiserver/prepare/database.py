@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 
 from multiserver.api.siteconfig import SiteConfig
+from multiserver.machine.atomic import sync_folder
 from multiserver.machine.volumes import explain, write_problem
-from multiserver.prepare.atomic import sync_folder
 from multiserver.prepare.copy import copy_donor
 from multiserver.prepare.errors import PrepareError
 from multiserver.prepare.files import read_site_config

@@ -14,8 +14,9 @@ the pod restarted. A kill at any of these steps is made good by the next run:
 
 from multiserver.api import paths as pod
 from multiserver.api.siteconfig import SiteConfig
+from multiserver.machine.atomic import sync_folder
 from multiserver.machine.volumes import explain
-from multiserver.prepare.atomic import sync_folder, write_if_different
+from multiserver.prepare.atomic import write_if_different
 from multiserver.prepare.control_file import new_identifier
 from multiserver.prepare.errors import PrepareError
 from multiserver.prepare.new_log import begin_new_log, run_single_user

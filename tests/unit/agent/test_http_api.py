@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,12 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from multiserver.agent.backups import BackupRuns, Report
 from multiserver.agent.http_api import PeerApi, ProbeApi
+from multiserver.agent.last_runs import LastRuns
 from multiserver.agent.loops import Duty, Loop, Loops
 from multiserver.agent.tls import CALLER
 from multiserver.api.report import SiteReport
 from tests.unit.agent.reports import site_report
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOWHERE = Path("/nowhere/last-backups.json")
 
 
 async def backup(report: Report) -> str:
@@ -27,7 +30,7 @@ def client(
     caller: str | None, backups: BackupRuns | None = None, verify: Callable[[], None] | None = None
 ) -> httpx.AsyncClient:
     """Make a client whose requests come from the caller with this common name."""
-    backups = backups or BackupRuns({"data": backup}, lambda: None)
+    backups = backups or BackupRuns({"data": backup}, lambda: None, LastRuns(NOWHERE))
     app = PeerApi("berlin", lambda: site_report(NOON), backups, verify or (lambda: None)).app()
 
     async def called(scope: Any, receive: Any, send: Any) -> None:
@@ -69,7 +72,7 @@ async def test_a_caller_without_a_name_may_not_even_read() -> None:
 
 
 async def test_a_backup_is_started_and_followed_by_its_id() -> None:
-    backups = BackupRuns({"data": backup}, lambda: None)
+    backups = BackupRuns({"data": backup}, lambda: None, LastRuns(NOWHERE))
     async with client("operator", backups) as http:
         started = await http.post("/v1/backups", json={"kind": "data"})
         run_id = started.json()["id"]

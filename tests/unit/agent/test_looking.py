@@ -1,16 +1,20 @@
-"""What a volume that hangs must not do: hold up the agent, or make the database look unknown."""
+"""What the looks make of what they find; a volume that hangs must neither hold them up nor make the rest unknown."""
 
 import asyncio
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multiserver.agent import looking
-from multiserver.agent.looking import LookAtDatabase
+from multiserver.agent.backups import BackupRuns, Report
+from multiserver.agent.last_runs import LastRuns
+from multiserver.agent.looking import LookAtBackups, LookAtDatabase
 from multiserver.agent.seen import Sightings
+from multiserver.api.report import BackupReport
 from tests.unit.agent.sightings import NOON
 
 
@@ -53,3 +57,38 @@ async def test_a_repository_that_hangs_is_told_while_everything_else_goes_on() -
 
     assert beats > 5
     assert "/repository does not answer within 0.2 s" in looked.result().message
+
+
+class Repository:
+    """A repository that lists a backup, dated as its newest is; none can be made any more."""
+
+    def __init__(self, newest: datetime) -> None:
+        self.newest = newest
+
+    async def report(self) -> BackupReport:
+        return BackupReport(last_success=self.newest, count=1)
+
+    async def back_up(self, report: Report) -> str:
+        raise OSError("the volume is full")
+
+
+def look_at(repository: Repository, kept: Path) -> tuple[LookAtBackups, BackupRuns]:
+    """Give the look of a new agent at a site whose data has this repository."""
+    well = Repository(NOON)
+    runs = BackupRuns({"data": repository.back_up, "files": well.back_up}, lambda: None, LastRuns(kept))
+    return LookAtBackups(repository, well, runs, Sightings()), runs  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("newest", [NOON, datetime.now(UTC) + timedelta(minutes=4)], ids=["earlier", "a little ahead"])
+async def test_a_failed_backup_is_told_after_a_restart_of_the_agent(tmp_path: Path, newest: datetime) -> None:
+    repository, kept = Repository(newest), tmp_path / "last-backups.json"
+    _, runs = look_at(repository, kept)
+    await runs.finished(runs.start("data").id)
+    look, _ = look_at(repository, kept)
+    await look()
+    assert look._seen.backups
+    assert look._seen.backups.value
+    data, files = look._seen.backups.value.data, look._seen.backups.value.files
+    assert (data.message, data.last_success) == ("the volume is full", newest)
+    assert data.last_failure
+    assert files == BackupReport(last_success=NOON, count=1)
