@@ -78,6 +78,11 @@ class Api:
             force_conflicts=True,
         )
 
+    async def remove_definition(self) -> None:
+        """Remove the definition, and all resources with it."""
+        definition = yaml.safe_load(DEFINITION.read_text())
+        await self._dynamic.request("delete", f"{DEFINITIONS}/{definition['metadata']['name']}")
+
     async def _call(self, method: str, place: str, body: dict[str, Any], dry_run: bool) -> dict[str, Any]:
         query = [("fieldValidation", "Strict")]
         parameters = {"query_params": query, "dry_run": "All" if dry_run else None}

@@ -1,18 +1,19 @@
-"""The operator's process ends in order when it is asked to, and hands its Lease on."""
+"""The operator's process ends in order when it is asked to, hands its Lease on, and may start before the definition."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from multiserver.api.names import MANAGER
 from multiserver.kube.client import Kubernetes
-from tests.kubernetes.api import eventually
+from tests.kubernetes.api import Api, eventually, resource
+from tests.kubernetes.conftest import install_definition, is_served
 
 ENDS_SECONDS = 10
 
@@ -23,6 +24,7 @@ class Process:
 
     running: subprocess.Popen[bytes]
     log: Path
+    lease: str
 
     async def says(self, words: str) -> None:
         async def is_said() -> bool:
@@ -38,7 +40,9 @@ class Process:
 
 @pytest.fixture
 def process(kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Process]:
+    lease = f"operator-{uuid.uuid4().hex[:8]}"
     surroundings = {
+        "LEASE_NAME": lease,
         "KUBECONFIG": str(kubeconfig),
         "POD_NAME": "operator",
         "POD_NAMESPACE": namespace,
@@ -51,7 +55,7 @@ def process(kubeconfig: Path, namespace: str, tmp_path: Path) -> Iterator[Proces
         log.open("w") as output,
         subprocess.Popen(command, env={**os.environ, **surroundings}, stderr=output) as running,
     ):
-        yield Process(running, log)
+        yield Process(running, log, lease)
         running.kill()
 
 
@@ -60,7 +64,7 @@ async def test_it_ends_at_once_and_gives_its_lease_back(
 ) -> None:
     await process.says("leads")
     assert process.ended() == 0
-    lease = await kubernetes.get("Lease", namespace, MANAGER)
+    lease = await kubernetes.get("Lease", namespace, process.lease)
     assert not lease["spec"].get("holderIdentity")
 
 
@@ -68,7 +72,35 @@ async def test_it_ends_also_while_it_waits_for_the_lease_that_it_lost(
     process: Process, kubernetes: Kubernetes, namespace: str
 ) -> None:
     await process.says("leads")
-    lease = await kubernetes.get("Lease", namespace, MANAGER)
+    lease = await kubernetes.get("Lease", namespace, process.lease)
     await kubernetes.replace({**lease, "spec": {**lease["spec"], "holderIdentity": "another"}})
     await process.says("waiting for it again")
     assert process.ended() == 0
+
+
+@pytest.fixture
+async def undefined(api: Api, kubernetes: Kubernetes, kubeconfig: Path) -> AsyncIterator[None]:
+    """The API server without the resource's definition, which comes back afterwards."""
+    await api.remove_definition()
+
+    async def is_gone() -> bool:
+        return not await is_served(kubernetes)
+
+    await eventually(is_gone, "the resource is served no more")
+    yield
+    await install_definition(kubeconfig)
+
+
+async def test_one_that_watches_one_namespace_notices_a_definition_that_comes_after_it(
+    undefined: None, process: Process, kubernetes: Kubernetes, api: Api, namespace: str, kubeconfig: Path
+) -> None:
+    await process.says("the API server knows no MultiServerCluster: install the definition")
+    await install_definition(kubeconfig)
+    await api.create(resource(namespace, name="late"))
+
+    async def is_begun() -> bool:
+        return await kubernetes.find("Secret", namespace, "late-operator-identity") is not None
+
+    await eventually(is_begun, "the operator makes the keys of the cluster")
+    assert process.ended() == 0
+    await kubernetes.delete(await kubernetes.get("MultiServerCluster", namespace, "late"))

@@ -17,7 +17,7 @@ from multiserver.control.loop import Loop
 from multiserver.control.metrics import ControlMetrics
 from multiserver.control.observe import Observer
 from multiserver.control.queue import Workers
-from multiserver.control.watching import watch
+from multiserver.control.watching import look, watch
 from multiserver.kube.client import Kubernetes, connect
 from multiserver.kube.lease import LeadershipLostError, Lease, lead
 
@@ -115,7 +115,9 @@ async def _lead(
 
     async def work() -> None:
         try:
-            await workers.follow(lambda wake: watch(wake, settings.watch_namespace, take_signals))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(workers.follow(lambda wake: watch(wake, settings.watch_namespace, take_signals)))
+                group.create_task(look(kubernetes, settings.watch_namespace, workers.meet))
         finally:
             metrics.forget()
 

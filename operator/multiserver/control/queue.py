@@ -80,6 +80,11 @@ class Workers:
         if worker.task is None or worker.task.done():
             worker.task = asyncio.create_task(self._run(key, worker), name="/".join(key))
 
+    def meet(self, key: Key) -> None:
+        """Have a cluster looked at soon if it has no worker yet, since no event told of it."""
+        if key not in self._workers:
+            self.wake(key)
+
     async def stop(self) -> None:
         """Cancel all workers and wait for them; a round may be interrupted at any point."""
         self._stopped = True

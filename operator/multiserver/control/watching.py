@@ -1,9 +1,13 @@
 """kopf's part: watching the resource and its children. Its handlers only wake workers, see `queue`.
 
 No handler tracks state, so kopf adds no finalizer and no annotation, and GitOps tools have nothing to fight.
+
+Beside it, all resources are listed again and again. In one namespace kopf looks only once, as it starts, whether the
+resource is defined, and watches for none if the definition comes later.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -11,9 +15,13 @@ from typing import Any
 
 import kopf
 
-from multiserver.api.crd import GROUP, PLURAL, VERSION
+from multiserver.api.crd import GROUP, KIND, PLURAL, VERSION
 from multiserver.api.names import CLUSTER_LABEL
 from multiserver.control.queue import Key
+from multiserver.kube.client import Kubernetes
+from multiserver.kube.errors import KubernetesError, NotFoundError
+
+log = logging.getLogger(__name__)
 
 WATCHED_CHILDREN = (
     ("", "v1", "configmaps"),
@@ -31,6 +39,8 @@ WATCHED_CHILDREN = (
 
 SERVER_TIMEOUT_SECONDS = 300
 CONNECT_TIMEOUT_SECONDS = 30
+LIST_SECONDS = 10.0
+"""Between two lists of all resources: a cluster that no event told of is met this soon."""
 
 Wake = Callable[[Key], None]
 
@@ -83,6 +93,30 @@ def settings(*, watches_one_namespace: bool) -> kopf.OperatorSettings:
     for group, version, plural in WATCHED_CHILDREN:
         chosen.watching.label_selectors[group, version, plural] = CLUSTER_LABEL
     return chosen
+
+
+async def look(kubernetes: Kubernetes, namespace: str | None, meet: Wake) -> None:
+    """List the resources of one namespace, or of all, until cancelled, and have each be met."""
+    told = ""
+    while True:
+        why = await _list(kubernetes, namespace, meet)
+        if why and why != told:
+            log.warning("%s; looked for again every %g s", why, LIST_SECONDS)
+        told = why
+        await asyncio.sleep(LIST_SECONDS)
+
+
+async def _list(kubernetes: Kubernetes, namespace: str | None, meet: Wake) -> str:
+    """List the resources once; give why that cannot be done, empty if it can."""
+    try:
+        found = await kubernetes.list_kind(KIND, namespace)
+    except NotFoundError:
+        return f"the API server knows no {KIND}: install the definition {PLURAL}.{GROUP} (folder crds)"
+    except KubernetesError as error:
+        return str(error)
+    for resource in found:
+        meet((resource["metadata"]["namespace"], resource["metadata"]["name"]))
+    return ""
 
 
 async def watch(wake: Wake, namespace: str | None, take_signals: Callable[[], None]) -> None:

@@ -114,6 +114,20 @@ async def test_a_cluster_that_is_made_again_while_its_end_is_noticed_gets_its_ro
     await workers.stop()
 
 
+async def test_a_cluster_that_is_met_gets_a_worker_and_one_that_has_it_is_left_to_its_events(limit):
+    rounds = Rounds()
+    workers = Workers(rounds)
+    workers.meet(LAB)
+    assert await rounds.seen.get() == (LAB, True)
+    workers.meet(LAB)
+    rounds.go_on.release()
+    workers.meet(SHOP)
+
+    assert await rounds.seen.get() == (SHOP, True), "LAB waits for its own time"
+    assert rounds.seen.empty()
+    await workers.stop()
+
+
 async def test_a_worker_of_a_gone_cluster_ends(limit):
     rounds = Rounds(gone=True)
     workers = Workers(rounds)
