@@ -248,7 +248,7 @@ select (select replace(step, '.sql', '') from multiserver.migrations order by st
   (select jsonb_build_object('how', how, 'broken_at', broken_at, 'donor_number', donor_number,
      'complete_until', complete_until, 'complete_until_time', multiserver.version_time(nullif(complete_until, 0)))
    from multiserver.broken_history) as broken_history,
-  coalesce(multiserver.collected_horizon(), 0) as collected_horizon,
+  coalesce(pg_sequence_last_value('multiserver.collected_horizon'), 0) as collected_horizon,
   multiserver.log_must_begin_anew() as log_must_begin_anew,
   (select version from multiserver.schema_state) as schema_version,
   coalesce((select jsonb_object_agg(server_number, name) from multiserver.sites), '{}') as sites,
