@@ -16,6 +16,7 @@ from tests.postgres.lives import Executioner, Killed, Lives
 from tests.postgres.mesh import Site
 from tests.postgres.rounds import facts_of
 from tests.postgres.servers import eventually
+from tests.postgres.test_collection import SET_CLOCK, WALL_CLOCK
 from tests.postgres.writers import Writers
 
 
@@ -315,6 +316,35 @@ def test_a_run_that_no_peer_vouched_for_adds_nothing_to_what_was_received(lives:
     berlin.server.start()
     berlin.beat()
     assert berlin.admin(received)[-1] > third
+
+
+def test_a_site_that_was_put_back_gives_no_version_again_though_its_clock_is_behind(lives: Lives) -> None:
+    berlin, hamburg, leipzig = lives.mesh.sites
+    berlin.sql("insert into visits (site, words) values (1, 'first')")
+    lives.mesh.drain()
+    berlin.admin(f"{SET_CLOCK} {WALL_CLOCK} - 3600 * 1000000::bigint")
+    berlin.server.stop()
+    saved = berlin.server.save("saved")
+    berlin.server.start()
+    heard = "select 1 from multiserver.heartbeats where server_number = 1 and run = %s::timestamptz"
+    run = berlin.admin("select multiserver.current_run()::text")
+    berlin.beat()
+    eventually(lambda: hamburg.admin(heard, run) and leipzig.admin(heard, run), "both know of this run")
+    leipzig.cut(berlin)
+    berlin.sql("update visits set words = 'before'")
+    eventually(lambda: hamburg.sql("select words from visits") == ["before"], "one peer has the last change")
+    hamburg.server.stop()
+    berlin.server.stop()
+    berlin.server.put_back(saved)
+    berlin.server.start()
+    assert lives.check_for_rewinding(berlin)
+    lives.settle()
+    berlin.sql("update visits set words = 'after'")
+    hamburg.server.start()
+    lives.settle()
+    berlin.admin(f"{SET_CLOCK} {WALL_CLOCK}")
+    assert lives.mesh.equal("select words from visits") == ["after"]
+    lives.mesh.assert_registers_equal()
 
 
 def version_now(site: Site) -> int:

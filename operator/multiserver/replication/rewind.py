@@ -16,12 +16,13 @@ async def rewound_incarnation(own: Connection, peer: Connection, own_number: int
     to. Raises DatabaseError.
     """
     known = await peer.rows(
-        "select incarnation::text, run, sent_lsn::text, applied_lsn::text from multiserver.known_position(%s)",
+        "select incarnation::text, run, sent_lsn::text, applied_lsn::text, promised"
+        " from multiserver.known_position(%s)",
         [own_number],
     )
-    position = known[0] if known else dict.fromkeys(("incarnation", "run", "sent_lsn", "applied_lsn"))
+    position = known[0] if known else dict.fromkeys(("incarnation", "run", "sent_lsn", "applied_lsn", "promised"))
     is_rewound = await own.value(
-        "select multiserver.is_rewound(%(incarnation)s, %(run)s, %(sent_lsn)s, %(applied_lsn)s)", position
+        "select multiserver.is_rewound(%(incarnation)s, %(run)s, %(sent_lsn)s, %(applied_lsn)s, %(promised)s)", position
     )
     return str(await own.value("select multiserver.incarnation()")) if is_rewound else None
 

@@ -15,6 +15,7 @@ create table multiserver.site_settings (
   opened_at timestamptz,
   closed_at timestamptz,
   closed_lsn pg_lsn,
+  known_promise bigint,
   check (opened_at is null or (closed_at is null and closed_lsn is null))
 );
 comment on table multiserver.site_settings is
@@ -23,6 +24,9 @@ comment on column multiserver.site_settings.opened_at is 'Since when the applica
 comment on column multiserver.site_settings.closed_at is 'Since when an opened site is closed again.';
 comment on column multiserver.site_settings.closed_lsn is
   'All that the application wrote before the closing lies before this position; null while a session of its may write.';
+
+comment on column multiserver.site_settings.known_promise is
+  'Up to which version peers were told that none is written here any more, if this database did not know (21_links.sql).';
 
 create table multiserver.sites (
   server_number integer primary key check (server_number between 1 and 1023),

@@ -218,16 +218,18 @@ end;
 grant execute on function multiserver.peer_facts(integer) to multiserver_peer;
 
 -- How far this site has got with the journal of the site that asks: the incarnation, what its newest heartbeat from there
--- said, and the position up to which transactions were applied. No row if nothing is known; parts may be null.
+-- said, and the position up to which transactions were applied; and what it has promised in any incarnation. No row if
+-- nothing is known; parts may be null.
 create function multiserver.known_position(asking integer)
-returns table (incarnation uuid, run timestamptz, sent_lsn pg_lsn, applied_lsn pg_lsn)
+returns table (incarnation uuid, run timestamptz, sent_lsn pg_lsn, applied_lsn pg_lsn, promised bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return query
   select coalesce(l.peer_incarnation, h.incarnation),
     case when h.incarnation = coalesce(l.peer_incarnation, h.incarnation) then h.run end,
     case when h.incarnation = coalesce(l.peer_incarnation, h.incarnation) then h.sent_lsn end,
-    case when l.peer_incarnation is not null then o.remote_lsn end
+    case when l.peer_incarnation is not null then o.remote_lsn end,
+    h.promised
   from (select asking as number) a
   left join multiserver.links l on l.peer_number = a.number
   left join multiserver.heartbeats h on h.server_number = a.number
@@ -242,12 +244,17 @@ grant execute on function multiserver.known_position(integer) to multiserver_pee
 -- A server that crashed has all that it ever sent, since only what is on the disk is sent.
 -- Or does it know the site under another incarnation, and by a run that began after this one's history broke? Then this
 -- is a volume that the site had before that incarnation. A peer that knows nothing of the site knows nothing later.
-create function multiserver.is_rewound(known_incarnation uuid, known_run timestamptz, sent_lsn pg_lsn, applied_lsn pg_lsn)
+-- What a site is known to have promised, and does not know itself, is noted for its opening.
+create function multiserver.is_rewound(known_incarnation uuid, known_run timestamptz, sent_lsn pg_lsn,
+                                       applied_lsn pg_lsn, known_promise bigint default null)
 returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   -- Noted now: it may have sent no heartbeat yet, and the log may be long already.
   this_run constant timestamptz := multiserver.current_run();
 begin
+  update multiserver.site_settings set known_promise = is_rewound.known_promise
+    where is_rewound.known_promise > greatest(site_settings.known_promise,
+                                              pg_sequence_last_value('multiserver.promised_horizon'), 0);
   if known_incarnation = multiserver.incarnation() and (
        greatest(sent_lsn, applied_lsn) > pg_current_wal_lsn()
        or not exists (select from multiserver.runs where started_at = known_run) and known_run is not null
@@ -274,8 +281,19 @@ begin
                  case when allowed then 'login' else 'nologin' end);
 end $$;
 
+-- Give no version again that was given in the history that broke: the clock may be behind the one of that time. Then
+-- versions follow upon what had been promised, or upon what a key had, by a microsecond each, and would be the same ones
+-- for other changes; nothing would tell them apart. The second is longer than any such row of versions. Nobody may write.
+create function multiserver.continue_versions() returns void language sql
+begin atomic
+  select setval('multiserver.promised_horizon',
+                greatest(known_promise, pg_sequence_last_value('multiserver.promised_horizon')) + 1000000 * 1024)
+  from multiserver.site_settings;
+end;
+
 -- Let the application in. A schema that was there before the site opened for the first time is taken over, and a site
--- whose history broke goes on behind all numbers that it may have given. Returns whether it was closed in any way.
+-- whose history broke goes on behind all numbers and versions that it may have given. Returns whether it was closed in
+-- any way.
 create function multiserver.open_site() returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -288,6 +306,7 @@ begin
   end if;
   if exists (select from multiserver.broken_history) then
     perform multiserver.continue_numbers();
+    perform multiserver.continue_versions();
   end if;
   if multiserver.server_number() = multiserver.schema_site() then
     if exists (select from multiserver.broken_history where how = 'copied') then

@@ -12,7 +12,8 @@ create table multiserver.heartbeats (
   run timestamptz not null,
   collected bigint,
   horizon bigint,
-  received jsonb not null default '{}'
+  received jsonb not null default '{}',
+  promised bigint
 );
 grant insert, update on multiserver.heartbeats to multiserver_apply;
 comment on table multiserver.heartbeats is 'The newest heartbeat from each peer.';
@@ -20,6 +21,9 @@ comment on column multiserver.heartbeats.collected is 'The peer''s collected hor
 comment on column multiserver.heartbeats.horizon is
   'This site has all events of the peer up to this version (75_collect.sql); null if not known.';
 comment on column multiserver.heartbeats.received is 'The same of the peer: up to which version it has each site''s events.';
+
+comment on column multiserver.heartbeats.promised is
+  'The greatest version up to which the peer has said that it writes none any more, in whatever incarnation.';
 
 create table multiserver.reports (
   server_number integer primary key,
@@ -94,16 +98,18 @@ create function multiserver.merge_heartbeat(version bigint, beat jsonb) returns 
 begin atomic
   select multiserver.current_run();  -- before anything is learned in it (21_links.sql)
   insert into multiserver.heartbeats as h
-    (server_number, sent_at, received_at, system_identifier, sent_lsn, incarnation, run, collected, received, horizon)
+    (server_number, sent_at, received_at, system_identifier, sent_lsn, incarnation, run, collected, received, promised,
+     horizon)
   values (multiserver.version_site(version), multiserver.version_time(version), clock_timestamp(),
           (beat ->> 'system_identifier')::bigint, (beat ->> 'lsn')::pg_lsn, (beat ->> 'incarnation')::uuid,
           (beat ->> 'run')::timestamptz, (beat ->> 'collected')::bigint, coalesce(nullif(beat -> 'received', 'null'), '{}'),
+          (beat ->> 'horizon')::bigint,
           case when multiserver.has_all_before(version, beat) then (beat ->> 'horizon')::bigint end)
   on conflict (server_number) do update set sent_at = excluded.sent_at, received_at = excluded.received_at,
     system_identifier = excluded.system_identifier, incarnation = excluded.incarnation,
     sent_lsn = case when multiserver.shows_rewind(h, beat) then h.sent_lsn else excluded.sent_lsn end,
     run = case when multiserver.shows_rewind(h, beat) then h.run else excluded.run end,
-    collected = excluded.collected, received = excluded.received,
+    collected = excluded.collected, received = excluded.received, promised = greatest(excluded.promised, h.promised),
     -- Across a gap the stream does not say that we have what lies before.
     horizon = coalesce(excluded.horizon, h.horizon);
 end;
