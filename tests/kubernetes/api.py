@@ -65,9 +65,12 @@ class Api:
             return str(yaml.safe_load(error.body or "")["message"])
         return ""
 
-    async def apply_definition(self) -> None:
-        """Install the definition of the resource, or bring it up to date."""
+    async def apply_definition(self, *, newer: bool = False) -> None:
+        """Install the definition of the resource, or bring it up to date; a newer one knows a third deletionPolicy."""
         definition = yaml.safe_load(DEFINITION.read_text())
+        if newer:
+            schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+            schema["properties"]["spec"]["properties"]["deletionPolicy"]["enum"].append("Archive")
         place = f"{DEFINITIONS}/{definition['metadata']['name']}"
         await self._dynamic.request(
             "patch",

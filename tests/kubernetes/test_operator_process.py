@@ -1,4 +1,4 @@
-"""The operator's process ends in order when it is asked to, hands its Lease on, and may start before the definition."""
+"""The operator's process ends in order when it is asked to, hands its Lease on, and bears definitions later than it."""
 
 import os
 import signal
@@ -6,10 +6,13 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kubernetes.aio.client.exceptions import ApiException
 
 from multiserver.kube.client import Kubernetes
 from tests.kubernetes.api import Api, eventually, resource
@@ -104,3 +107,32 @@ async def test_one_that_watches_one_namespace_notices_a_definition_that_comes_af
     await eventually(is_begun, "the operator makes the keys of the cluster")
     assert process.ended() == 0
     await kubernetes.delete(await kubernetes.get("MultiServerCluster", namespace, "late"))
+
+
+@pytest.fixture
+async def archived(api: Api, kubernetes: Kubernetes, namespace: str) -> AsyncIterator[str]:
+    """A resource that only a newer operator can read."""
+    await api.apply_definition(newer=True)
+    wanted = resource(namespace, name="archived", deletionPolicy="Archive")
+
+    async def is_made() -> bool:
+        with suppress(ApiException):
+            return bool(await api.create(wanted))
+        return False
+
+    await eventually(is_made, "the newer definition is in effect")
+    yield "archived"
+    await kubernetes.delete(await kubernetes.get("MultiServerCluster", namespace, "archived"))
+    await api.apply_definition()
+
+
+async def test_a_resource_of_a_newer_version_says_in_its_status_that_it_cannot_be_read(
+    archived: str, process: Process, kubernetes: Kubernetes, namespace: str
+) -> None:
+    async def told() -> dict[str, Any]:
+        return (await kubernetes.get("MultiServerCluster", namespace, archived)).get("status", {})
+
+    status = await eventually(told, "the status is written")
+    assert "spec.deletionPolicy: Input should be 'Retain' or 'Delete'" in status["summary"]
+    assert {each["type"]: each["status"] for each in status["conditions"]}["Ready"] == "Unknown"
+    assert process.ended() == 0

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable
 
-from pydantic import ValidationError
-
 from multiserver.api.status import Status
 from multiserver.control.act import Actor
 from multiserver.control.observe import Observer
 from multiserver.control.plan import plan
 from multiserver.control.queue import Key, Outcome
-from multiserver.control.report import report, view_of
+from multiserver.control.report import report, report_unreadable, view_of
+from multiserver.control.snapshot import Unreadable
 from multiserver.kube.client import Kubernetes
 
 log = logging.getLogger(__name__)
@@ -19,6 +18,8 @@ QUIET_SECONDS = 5.0
 """Between two looks at a cluster where nothing is seen to change: a cut link shows in the status this soon."""
 BUSY_SECONDS = 1.0
 """After a round that changed something."""
+UNREADABLE_SECONDS = 60.0
+"""Between two looks at a resource that cannot be read; an edit of it is seen at once."""
 
 
 class Loop:
@@ -32,14 +33,14 @@ class Loop:
 
     async def round(self, key: Key, changed: bool) -> Outcome:
         """Look at a cluster, do what is to do, and tell. Raises KubernetesError if the API server does not answer."""
-        try:
-            seen = await self._observer.observe(key, changed)
-        except ValidationError as error:
-            log.warning("%s/%s cannot be read, nothing is done for it: %s", *key, error)
-            return Outcome(again_seconds=60)
+        seen = await self._observer.observe(key, changed)
         if seen is None:
             self._tell(key, None)
             return Outcome(gone=True)
+        if isinstance(seen, Unreadable):
+            log.warning("%s/%s: %s", *key, seen.why)
+            self._tell(key, await report_unreadable(self._kubernetes, seen))
+            return Outcome(again_seconds=UNREADABLE_SECONDS)
         planned = plan(seen.snapshot)
         done = await Actor(self._kubernetes, seen.snapshot.cluster, seen.sites, planned.blueprint).run(planned)
         if done.changed:

@@ -6,19 +6,19 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from multiserver.api.crd import KIND
 from multiserver.api.names import Names
 from multiserver.api.report import SiteReport
-from multiserver.api.spec import Cluster, Spec
-from multiserver.api.status import Status
+from multiserver.api.spec import Cluster
 from multiserver.control.credentials import Credentials
 from multiserver.control.queue import Key
+from multiserver.control.reading import cluster_of, status_of, unreadable
 from multiserver.control.sites import MAINTENANCE_DATABASE, AgentUnavailableError, Sites
-from multiserver.control.snapshot import Object, SiteSeen, Snapshot, by_kind_and_name
+from multiserver.control.snapshot import Object, SiteSeen, Snapshot, Unreadable, by_kind_and_name
 from multiserver.kube.client import Kubernetes
 from multiserver.postgres.errors import DatabaseError, NoSuchDatabase
 from multiserver.replication.observe import DatabaseFacts, observe
@@ -42,6 +42,7 @@ class _Memory:
     warnings: tuple[Object, ...] = ()
     listed: float = float("-inf")
     errors_since: dict[str, datetime] = field(default_factory=dict)
+    unreadable_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Observer:
         if memory := self._memories.get(key):
             memory.listed = float("-inf")
 
-    async def observe(self, key: Key, changed: bool) -> Seen | None:
+    async def observe(self, key: Key, changed: bool) -> Seen | Unreadable | None:
         """Look at a cluster; None if it does not exist or is being deleted.
 
         `changed` says that a child was seen to change. Raises KubernetesError if the API server does not answer.
@@ -88,10 +89,16 @@ class Observer:
         if resource is None:
             self._memories.pop(key, None)
             return None
-        cluster = cluster_of(resource)
+        now = datetime.now(UTC)
+        try:
+            cluster = cluster_of(resource)
+        except ValidationError as error:
+            memory.unreadable_since = memory.unreadable_since or now
+            return unreadable(resource, error, memory.unreadable_since, now)
+        memory.unreadable_since = None
         sites = self._reach(cluster, memory.objects)
         snapshot = Snapshot(
-            now=datetime.now(UTC),
+            now=now,
             cluster=cluster,
             status=status_of(resource),
             objects=memory.objects,
@@ -130,29 +137,6 @@ class Observer:
         files = {key: b64decode(own[key]) for key in ("tls.crt", "tls.key")}
         certificate = self._credentials.certificate(cluster.uid, {**files, "ca.crt": trust["ca.crt"].encode()})
         return Sites(names, cluster.spec.database.name, certificate)
-
-
-def cluster_of(resource: Mapping[str, Any]) -> Cluster:
-    """Read the resource. Raises ValidationError if it does not fit the types, which the API server should prevent.
-
-    Fields that this version does not know are left out: the definition may be of a newer version, which fills them in.
-    """
-    metadata = resource["metadata"]
-    return Cluster(
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        generation=metadata["generation"],
-        spec=Spec.model_validate(resource["spec"], extra="ignore"),
-    )
-
-
-def status_of(resource: Mapping[str, Any]) -> Status:
-    """Read the status as last written, perhaps by another version; an unreadable one counts as none."""
-    try:
-        return Status.model_validate(resource.get("status", {}), extra="ignore")
-    except ValidationError:
-        return Status()
 
 
 async def _ask_all(sites: Sites, snapshot: Snapshot, memory: _Memory) -> dict[str, SiteSeen]:

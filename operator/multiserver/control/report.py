@@ -1,6 +1,7 @@
 """Telling what was found: the view that health judges, the status, and events on transitions."""
 
 import logging
+from datetime import datetime
 from typing import Any, Literal
 
 from multiserver.api.crd import API_VERSION, KIND
@@ -9,9 +10,10 @@ from multiserver.api.spec import Cluster
 from multiserver.api.status import Condition, Status
 from multiserver.control.act import Done
 from multiserver.control.plan import Plan
-from multiserver.control.snapshot import Snapshot
+from multiserver.control.snapshot import Snapshot, Unreadable
 from multiserver.health.conditions import transitions
 from multiserver.health.status import is_worth_writing, status
+from multiserver.health.unreadable import unreadable
 from multiserver.health.view import ActionFailure, ClusterView, SequenceUsage, Serving, SiteView
 from multiserver.kube.client import Kubernetes
 from multiserver.kube.errors import KubernetesError
@@ -80,31 +82,40 @@ async def report(kubernetes: Kubernetes, snapshot: Snapshot, view: ClusterView) 
     Events come first: one told twice, if the operator dies in between, is better than one never told. One that the API
     server does not take is only logged: the status matters more.
     """
-    told = snapshot.status
-    new = status(view, told)
+    return await _write(kubernetes, snapshot.cluster, snapshot.status, status(view, snapshot.status), snapshot.now)
+
+
+async def report_unreadable(kubernetes: Kubernetes, found: Unreadable) -> Status:
+    """Write, as `report` does, that a resource cannot be read. Gives what is told now."""
+    new = unreadable(found.status, found.generation, found.why, found.now)
+    return await _write(kubernetes, found, found.status, new, found.now)
+
+
+async def _write(
+    kubernetes: Kubernetes, cluster: Cluster | Unreadable, told: Status, new: Status, now: datetime
+) -> Status:
     if not is_worth_writing(new, told):
         return told
     for condition in transitions(told.conditions, new.conditions):
         if condition.type not in SILENT and told.conditions:
-            await _tell(kubernetes, snapshot, condition)
-    await kubernetes.apply_status(_identity(snapshot.cluster), new.wire())
+            await _tell(kubernetes, cluster, condition, now)
+    await kubernetes.apply_status(_identity(cluster), new.wire())
     return new
 
 
-async def _tell(kubernetes: Kubernetes, snapshot: Snapshot, condition: Condition) -> None:
+async def _tell(kubernetes: Kubernetes, cluster: Cluster | Unreadable, condition: Condition, now: datetime) -> None:
     """Tell a flipped condition in the log and as an event."""
-    cluster = snapshot.cluster
     bad = condition.status != ("False" if condition.type in BAD_WHEN_TRUE else "True")
     message = f"{condition.type} is {condition.status}: {condition.message}"
     log.log(logging.WARNING if bad else logging.INFO, "%s/%s: %s", cluster.namespace, cluster.name, message)
     kind: Literal["Normal", "Warning"] = "Warning" if bad else "Normal"
     try:
-        await kubernetes.create(event(_identity(cluster), kind, condition.reason, message, snapshot.now))
+        await kubernetes.create(event(_identity(cluster), kind, condition.reason, message, now))
     except KubernetesError as error:
         log.warning("%s/%s: the event is not shown: %s", cluster.namespace, cluster.name, error)
 
 
-def _identity(cluster: Cluster) -> dict[str, Any]:
+def _identity(cluster: Cluster | Unreadable) -> dict[str, Any]:
     """Give the resource as events and status writes name it."""
     metadata = {"name": cluster.name, "namespace": cluster.namespace, "uid": cluster.uid}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata}

@@ -76,6 +76,21 @@ class Snapshot:
         return self.sites.get(site, SiteSeen())
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A resource whose specification this operator cannot read; nothing else is looked at."""
+
+    now: datetime
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    status: Status
+    """The status as last written."""
+    why: str
+    """Which fields, since when, and the way out."""
+
+
 def by_kind_and_name(objects: Iterable[Object]) -> dict[tuple[str, str], Object]:
     """Index live objects."""
     return {(item["kind"], item["metadata"]["name"]): item for item in objects}

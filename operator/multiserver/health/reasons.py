@@ -19,6 +19,7 @@ class Reason(StrEnum):
     ACTION_REFUSED = "ActionRefused"
     ACTION_FAILED = "ActionFailed"
     NOT_STALLED = "NotStalled"
+    RESOURCE_UNREADABLE = "ResourceUnreadable"
 
     ALL_LINKS_REPLICATE = "AllLinksReplicate"
     SINGLE_SITE = "SingleSite"

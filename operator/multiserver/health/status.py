@@ -161,14 +161,14 @@ def _disk_sentence(volumes: tuple[VolumeReport, ...]) -> str:
 def _peers(site: SiteView, told: SiteStatus) -> list[PeerStatus]:
     before = {peer.name: peer for peer in told.peers}
     if site.report is None:
-        return [_unknown(peer) for peer in told.peers]
+        return [unknown_link(peer) for peer in told.peers]
     return [
         _peer(peer, before.get(peer.name, PeerStatus(name=peer.name)), live=site.report_is_live)
         for peer in site.report.peers
     ]
 
 
-def _unknown(peer: PeerStatus) -> PeerStatus:
+def unknown_link(peer: PeerStatus) -> PeerStatus:
     """What was told of a link that nobody observes any more: its times stay, its judgements are unknown."""
     return PeerStatus(
         name=peer.name, observed_at=peer.observed_at, last_connection=peer.last_connection, last_ping=peer.last_ping
@@ -181,7 +181,7 @@ def _truth(fact: bool | None) -> Truth:
 
 def _peer(peer: PeerReport, told: PeerStatus, *, live: bool) -> PeerStatus:
     if not live:
-        return _unknown(told.model_copy(update={"observed_at": peer.observed_at, "last_ping": peer.last_ping}))
+        return unknown_link(told.model_copy(update={"observed_at": peer.observed_at, "last_ping": peer.last_ping}))
     return PeerStatus(
         name=peer.name,
         observed_at=peer.observed_at,

@@ -1,0 +1,60 @@
+"""Reading the resource: what it declares, what was told of it, and why it cannot be read. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from multiserver.api.spec import Cluster, Spec
+from multiserver.api.status import Status
+from multiserver.control.snapshot import Unreadable
+
+FAULTS_MAX = 3
+"""So many fields that cannot be read are named, and the others counted."""
+
+
+def cluster_of(resource: Mapping[str, Any]) -> Cluster:
+    """Read the resource. Raises ValidationError if it does not fit the types: the definition may be of a newer version.
+
+    Fields that this version does not know are left out: such a definition fills them in by itself.
+    """
+    metadata = resource["metadata"]
+    return Cluster(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        spec=Spec.model_validate(resource["spec"], extra="ignore"),
+    )
+
+
+def status_of(resource: Mapping[str, Any]) -> Status:
+    """Read the status as last written, perhaps by another version; an unreadable one counts as none."""
+    try:
+        return Status.model_validate(resource.get("status", {}), extra="ignore")
+    except ValidationError:
+        return Status()
+
+
+def unreadable(resource: Mapping[str, Any], error: ValidationError, since: datetime, now: datetime) -> Unreadable:
+    """Give what is known of a resource that `cluster_of` could not read, with the fields and the way out."""
+    metadata = resource["metadata"]
+    faults = [f"{_path(fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+    more = [f"and {len(faults) - FAULTS_MAX} more"] if len(faults) > FAULTS_MAX else []
+    return Unreadable(
+        now=now,
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        status=status_of(resource),
+        why=f"this operator cannot read the resource since {since:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{'; '.join([*faults[:FAULTS_MAX], *more])}. If that is written for a newer operator, run that one, or else "
+        "correct it. Nothing is done and nothing is known until then; what runs goes on running",
+    )
+
+
+def _path(place: tuple[int | str, ...]) -> str:
+    """Give the path of a field for a reader: spec.sites[0].name."""
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
