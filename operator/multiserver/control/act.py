@@ -55,11 +55,12 @@ class Actor:
         self._waiting: list[str] = []
 
     async def run(self, plan: Plan) -> Done:
-        """Do the cluster's actions, then those of all sites side by side."""
-        if await self._sequence(None, plan.cluster):
-            async with asyncio.TaskGroup() as group:
-                for site, actions in plan.sites.items():
-                    group.create_task(self._bounded(site, actions))
+        """Do the cluster's actions, then those of all sites side by side; if one fails, only those in databases."""
+        is_done = await self._sequence(None, plan.cluster)
+        async with asyncio.TaskGroup() as group:
+            for site, actions in plan.sites.items():
+                possible = [action for action in actions if is_done or isinstance(action, do.DatabaseAction)]
+                group.create_task(self._bounded(site, possible))
         return Done(self._changed, tuple(self._failures), tuple(self._waiting))
 
     async def _bounded(self, site: str, actions: Iterable[do.Action]) -> None:

@@ -43,6 +43,24 @@ async def test_a_peer_that_is_away_keeps_a_site_from_no_other_peer():
     assert done.waiting == ("subscribe berlin to hamburg: hamburg is cut off",)
 
 
+async def test_a_shared_object_that_is_refused_keeps_no_database_from_anything_and_lets_no_pod_go():
+    shared, own = ({"kind": "Service", "metadata": {"name": name}} for name in ("lab", "lab-berlin"))
+    actor = Acting({"apply Service lab": RefusedError("not by this policy")})
+
+    done = await actor.run(
+        Plan(
+            cluster=(do.Apply(shared), do.Delete(shared)),
+            sites={
+                "berlin": (do.Apply(own), do.MakeSlot("berlin", "hamburg"), do.RestartPod("berlin", {})),
+                "hamburg": (do.ForgetSite("hamburg", 3, "leipzig"),),
+            },
+        )
+    )
+
+    assert actor.tried == ["apply Service lab", "make the slot for hamburg at berlin", "forget leipzig at hamburg"]
+    assert [(failure.site, failure.action) for failure in done.failures] == [(None, "apply Service lab")]
+
+
 async def test_a_site_does_not_open_while_its_slots_wait():
     actor = Acting({"make the slot for hamburg at berlin": NotReady("no")})
 

@@ -523,6 +523,7 @@ STEPS = st.lists(
     st.sampled_from(
         [
             *(("do only so many actions", count) for count in (0, 1, 2, 3, 5, 8, 13, 99, 99, 99)),
+            ("shared objects are refused", 0),
             *(("lines stall", stalled) for stalled in (False, True)),
             *((kind, site) for kind in (*OFTEN, *SOMETIMES) for site in NAMES),
         ]
@@ -548,6 +549,9 @@ class History:
         match kind:
             case "do only so many actions":
                 world.round(actions_done=detail)
+                self._remember()
+            case "shared objects are refused":
+                world.round(only_in_databases=True)
                 self._remember()
             case "write":
                 row = f"{detail} {len(self.written)}"

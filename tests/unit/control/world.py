@@ -222,10 +222,14 @@ class World:
         servers = [item for (kind, _), item in self.objects.items() if kind == "StatefulSet"]
         return tuple(sorted(declared | {server["metadata"]["labels"][SITE_LABEL] for server in servers}))
 
-    def round(self, *, actions_done: int | None = None) -> bool:
-        """Plan and do the first `actions_done` actions, or all; then let the rest work. Tells if anything changed."""
+    def round(self, *, actions_done: int | None = None, only_in_databases: bool = False) -> bool:
+        """Plan and do the first `actions_done` actions, or all; then let the rest work. Tells if anything changed.
+
+        Only those in databases are done where the API server refuses what is shared.
+        """
         whole = plan(self.snapshot())
-        planned = whole.actions[:actions_done]
+        possible = [done for done in whole.actions if not only_in_databases or isinstance(done, do.DatabaseAction)]
+        planned = possible[:actions_done]
         for action in planned:
             self.do(action, whole.blueprint)
         others = [self.controllers(), self.agents()]

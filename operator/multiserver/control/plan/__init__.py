@@ -37,7 +37,7 @@ class Plan:
     """What to do now."""
 
     cluster: tuple[Action, ...] = ()
-    """First, in order; a failure stops the rest of the round."""
+    """First, in order; a failure stops the rest of the round but for what is done in databases."""
     sites: Mapping[str, tuple[Action, ...]] = field(default_factory=dict)
     """Then, all sites side by side; a failure stops only the rest of that site."""
     blueprint: Blueprint | None = None

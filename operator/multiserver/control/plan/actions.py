@@ -103,10 +103,15 @@ class RestartPod(Action):
 
 
 @dataclass(frozen=True)
-class InstallEngine(Action):
-    """Install or upgrade the schema `multiserver` and the roles at a site."""
+class DatabaseAction(Action):
+    """One thing to do in a site's database alone: no object of the cluster has to be made before it."""
 
     site: str
+
+
+@dataclass(frozen=True)
+class InstallEngine(DatabaseAction):
+    """Install or upgrade the schema `multiserver` and the roles at a site."""
 
     @property
     def words(self) -> str:
@@ -115,10 +120,9 @@ class InstallEngine(Action):
 
 
 @dataclass(frozen=True)
-class ConfigureSite(Action):
+class ConfigureSite(DatabaseAction):
     """Tell the engine of a site which site it is, which others there are and where the schema is changed."""
 
-    site: str
     also: tuple[tuple[int, str], ...] = ()
     """Sites that have left and that this one has still to forget, by number and name."""
 
@@ -129,10 +133,9 @@ class ConfigureSite(Action):
 
 
 @dataclass(frozen=True)
-class MakeSlot(Action):
+class MakeSlot(DatabaseAction):
     """Make a site keep its changes for a peer from now on."""
 
-    site: str
     peer: str
 
     @property
@@ -142,10 +145,9 @@ class MakeSlot(Action):
 
 
 @dataclass(frozen=True)
-class OpenSite(Action):
+class OpenSite(DatabaseAction):
     """Let the application log in."""
 
-    site: str
     complete_with: tuple[str, ...] = ()
     """Peers of which the site must have everything, if its history broke."""
 
@@ -156,10 +158,9 @@ class OpenSite(Action):
 
 
 @dataclass(frozen=True)
-class Subscribe(Action):
+class Subscribe(DatabaseAction):
     """Make a site receive a peer's changes."""
 
-    site: str
     peer: str
     incarnation: str | None = None
     """The peer's present history; None if it is not known now."""
@@ -171,10 +172,8 @@ class Subscribe(Action):
 
 
 @dataclass(frozen=True)
-class SetRanges(Action):
+class SetRanges(DatabaseAction):
     """Give a site's sequences their ranges."""
-
-    site: str
 
     @property
     def words(self) -> str:
@@ -183,10 +182,9 @@ class SetRanges(Action):
 
 
 @dataclass(frozen=True)
-class ReplaceSlot(Action):
+class ReplaceSlot(DatabaseAction):
     """Make a peer's slot anew; what fell between the old and the new one, the peer fetches by comparing."""
 
-    site: str
     peer: str
     why: str
 
@@ -197,10 +195,9 @@ class ReplaceSlot(Action):
 
 
 @dataclass(frozen=True)
-class Resubscribe(Action):
+class Resubscribe(DatabaseAction):
     """Drop a subscription whose position means nothing any more, and make it anew."""
 
-    site: str
     peer: str
     incarnation: str | None
     """The peer's present history."""
@@ -212,10 +209,8 @@ class Resubscribe(Action):
 
 
 @dataclass(frozen=True)
-class CloseSite(Action):
+class CloseSite(DatabaseAction):
     """Keep the application out of a site that leaves, and end its sessions."""
-
-    site: str
 
     @property
     def words(self) -> str:
@@ -224,10 +219,9 @@ class CloseSite(Action):
 
 
 @dataclass(frozen=True)
-class ForgetSite(Action):
+class ForgetSite(DatabaseAction):
     """Drop a site's subscription to, slot for and notes of a site that has left."""
 
-    site: str
     number: int
     """Server number of the site that has left."""
     name: str
