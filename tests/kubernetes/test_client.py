@@ -226,9 +226,45 @@ async def test_a_status_is_written_and_fields_that_are_left_out_go(kubernetes, a
     await kubernetes.delete(made)
 
 
-async def test_a_status_of_a_resource_that_is_gone_is_not_written(kubernetes, namespace):
+async def test_a_status_of_a_resource_that_was_deleted_is_not_written_to_its_namesake(kubernetes, api, namespace):
+    before = await api.create(resource(namespace, name="again"))
+    await kubernetes.delete(before)
+    after = await api.create(resource(namespace, name="again"))
+
+    with pytest.raises(ConflictError, match="again: it was deleted and made anew"):
+        await kubernetes.apply_status(before, {"summary": "of the one before", "schemaSite": "berlin"})
+
+    told = await kubernetes.get("MultiServerCluster", namespace, "again")
+    assert "status" not in told
+    await kubernetes.delete(after)
+
+
+async def test_a_status_is_not_written_to_a_namesake_that_came_just_before_the_write(
+    kubernetes, api, namespace, monkeypatch
+):
+    before = await api.create(resource(namespace, name="hasty"))
+    await kubernetes.delete(before)
+    after = await api.create(resource(namespace, name="hasty"))
+
+    async def as_it_was(*_: Any) -> dict[str, Any]:
+        return before
+
+    with monkeypatch.context() as just_read, pytest.raises(ConflictError, match="has been modified"):
+        just_read.setattr(kubernetes, "get", as_it_was)
+        await kubernetes.apply_status(before, {"summary": "of the one before"})
+
+    assert "status" not in await kubernetes.get("MultiServerCluster", namespace, "hasty")
+    await kubernetes.delete(after)
+
+
+async def test_a_status_of_a_resource_that_is_gone_is_not_written(kubernetes, api, namespace):
+    made = await api.create(resource(namespace, name="going"))
+    await kubernetes.delete(made)
+
     with pytest.raises(NotFoundError):
-        await kubernetes.apply_status(resource(namespace, name="never"), {"summary": "ghost"})
+        await kubernetes.apply_status(made, {"summary": "ghost"})
+
+    assert await kubernetes.find("MultiServerCluster", namespace, "going") is None
 
 
 async def test_a_warning_is_shown_on_the_resource(kubernetes, api, namespace):

@@ -110,9 +110,18 @@ class Kubernetes:
         return Applied(await self._apply(marked(desired)), difference)
 
     async def apply_status(self, cluster: Mapping[str, Any], status: Object) -> Object:
-        """Write the status of a resource; the fields that are left out are removed."""
-        head = {key: cluster["metadata"][key] for key in ("name", "namespace")}
-        body = {"apiVersion": cluster["apiVersion"], "kind": cluster["kind"], "metadata": head, "status": status}
+        """Write the status of exactly this resource; the fields that are left out are removed.
+
+        Raises NotFoundError if it is gone, and ConflictError if another has its name now, or if it changed just then:
+        what is told of one must not bind another, which may have other sites.
+        """
+        kind, metadata = cluster["kind"], cluster["metadata"]
+        live = (await self.get(kind, metadata["namespace"], metadata["name"]))["metadata"]
+        if live["uid"] != metadata["uid"]:
+            raise ConflictError(f"cannot write the status of {kind} {metadata['name']}: it was deleted and made anew")
+        # A uid would not do: the API server looks at none where only the status is written.
+        head = {key: live[key] for key in ("name", "namespace", "resourceVersion")}
+        body = {"apiVersion": cluster["apiVersion"], "kind": kind, "metadata": head, "status": status}
         return await self._apply(body, "status")
 
     async def create_once(self, wanted: Object) -> bool:
