@@ -155,6 +155,8 @@ class Pod:
 def pods(names: Sequence[str], rootfs: Rootfs, template: Path) -> Iterator[tuple[Mesh, Pod]]:
     """Run sites that replicate; the first one in its pod."""
     with mesh_of(names, rootfs, template) as mesh:
+        for site in mesh.sites:
+            site.stop("syncthing")  # In order, since at the end it is killed, and a child of it lives on for minutes.
         first = Pod(mesh.sites[0], names)
         first.site.stop()
         first.start()
