@@ -16,10 +16,10 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from multiserver.agent.local_database import LocalDatabase, engine
-from multiserver.agent.loops import NotYetError, moment, sentence
+from multiserver.agent.loops import NotYetError, sentence
 from multiserver.agent.peer_database import peer_target
 from multiserver.agent.seen import Sightings
-from multiserver.api.moments import is_ahead
+from multiserver.api.moments import is_ahead, moment
 from multiserver.api.report import Verification
 from multiserver.api.siteconfig import Member, SiteConfig
 from multiserver.postgres.connect import Certificate, Connection, Target, connect

@@ -25,8 +25,9 @@ from starlette.routing import Route
 from multiserver.agent.backups import BackupRuns
 from multiserver.agent.callers import Act, refusal
 from multiserver.agent.last_runs import Run
-from multiserver.agent.loops import Loops, moment
+from multiserver.agent.loops import Loops
 from multiserver.agent.tls import CALLER
+from multiserver.api.moments import moment
 from multiserver.api.report import SiteReport
 
 BODY_BYTES_MAX = 4096

@@ -10,6 +10,7 @@ Unknown --failed----> CutOff
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from multiserver.api.moments import moment
 from multiserver.api.report import LinkState
 
 STALE_AFTER = timedelta(seconds=15)
@@ -54,7 +55,7 @@ class Link:
         """Give what may be said now: a view that is too old says no longer whether the line is up or down."""
         if self.observed_at is not None and abs(now - self.observed_at) <= STALE_AFTER:
             return self
-        tried = f"not tried since {self.observed_at:%Y-%m-%d %H:%M:%S} UTC" if self.observed_at else "not tried yet"
+        tried = f"not tried since {moment(self.observed_at)}" if self.observed_at else "not tried yet"
         return replace(self, state=LinkState.UNKNOWN, since=self.observed_at, message=tried)
 
     def _moved(self, state: LinkState, at: datetime) -> "Link":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from multiserver.agent.deadlines import within
+from multiserver.api.moments import moment
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +134,3 @@ def sentence(error: Exception) -> str:
     """Give an error in one line; its kind too where the text alone would not say what it is."""
     text = " ".join(str(error).replace(LIBPQ_GUESS, "").split())
     return text if text and not isinstance(error, LookupError) else f"{type(error).__name__}: {text}".rstrip(": ")
-
-
-def moment(at: datetime) -> str:
-    """Give a moment as a person reads it."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

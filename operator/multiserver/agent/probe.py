@@ -15,8 +15,9 @@ import psycopg
 from multiserver.agent.clock_offset import OffsetWindow, RoundTrip
 from multiserver.agent.deadlines import within
 from multiserver.agent.link import Link
-from multiserver.agent.loops import moment, sentence
+from multiserver.agent.loops import sentence
 from multiserver.agent.peer_database import peer_target
+from multiserver.api.moments import moment
 from multiserver.api.report import LinkState
 from multiserver.api.siteconfig import Member, SiteConfig
 from multiserver.postgres.connect import Certificate

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from multiserver.agent.link import Link
 from multiserver.agent.seen import Database, Seen, Sightings
-from multiserver.api.moments import is_ahead, still_to_come
+from multiserver.api.moments import is_ahead, moment, still_to_come
 from multiserver.api.report import (
     ArchiveReport,
     BackupReport,
@@ -97,7 +97,7 @@ def _replication_errors(config: SiteConfig, database: Database) -> tuple[str, ..
         name = link_name(peer.server_number)
         if since := database.stuck_links.get(name):
             errors.append(
-                f"a change from {peer.name} cannot be applied since {since:%Y-%m-%d %H:%M:%S} UTC and all later ones "
+                f"a change from {peer.name} cannot be applied since {moment(since)} and all later ones "
                 "wait for it: the log of the container postgres says why"
             )
     return tuple(errors)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from multiserver.api.moments import moment
 from multiserver.api.report import ArchiveReport, BackupReport, EngineReport, Verification, VolumeReport
 from multiserver.files.health import FilesHealth
 from multiserver.replication.observe import DatabaseFacts
@@ -23,7 +24,7 @@ class Seen(Generic[T]):
         """Say why this tells nothing about now; empty if it does."""
         # A clock that was set back leaves answers from the future behind; those tell nothing either.
         if abs(now - self.at) > valid:
-            return f"not known since {self.at:%Y-%m-%d %H:%M:%S} UTC"
+            return f"not known since {moment(self.at)}"
         return "" if self.value is not None else self.message
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from multiserver.api.moments import moment
 from multiserver.api.spec import Cluster, Spec
 from multiserver.api.status import Status
 from multiserver.control.snapshot import Unreadable
@@ -49,7 +50,7 @@ def unreadable(resource: Mapping[str, Any], error: ValidationError, since: datet
         uid=metadata["uid"],
         generation=metadata["generation"],
         status=status_of(resource),
-        why=f"this operator cannot read the resource since {since:%Y-%m-%d %H:%M:%S} UTC: "
+        why=f"this operator cannot read the resource since {moment(since)}: "
         f"{'; '.join([*faults[:FAULTS_MAX], *more])}. If that is written for a newer operator, run that one, or else "
         "correct it. Nothing is done and nothing is known until then; what runs goes on running",
     )

@@ -11,8 +11,9 @@ Invariants
   such a peer has forgotten never opens: nothing can be compared there (MS022), and its volume must be replaced.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
+from multiserver.api.moments import moment
 from multiserver.api.names import OPENED_ANNOTATION
 from multiserver.api.report import LinkState
 from multiserver.control.plan.links import has_slot, is_complete
@@ -110,12 +111,8 @@ def _donor(blueprint: Blueprint, facts: DatabaseFacts) -> str:
     return next((plan.name for plan in blueprint.members if plan.server_number == number), "a peer")
 
 
-def _since(moment: datetime) -> str:
-    return f"since {_moment(moment)}"
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _since(at: datetime) -> str:
+    return f"since {moment(at)}"
 
 
 def beyond_repair(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts: DatabaseFacts) -> str:
@@ -135,7 +132,7 @@ def beyond_repair(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, facts
     if not forgetful:
         return ""
     names, until = snapshot.names, broken.complete_until_time
-    has = f"it has all changes only up to {_moment(until)}" if until else "it never had all changes"
+    has = f"it has all changes only up to {moment(until)}" if until else "it never had all changes"
     return (
         f"it is closed {closed_since(blueprint, facts)}. Comparing cannot repair it: {has}, and what was deleted since "
         f"then is forgotten at {', '.join(forgetful)}. Replace its data volume, which is then filled from a peer; what "

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from multiserver.api.moments import moment
 from multiserver.api.report import PeerReport, SiteReport
 from multiserver.api.status import Truth
 from multiserver.health.reasons import Reason
@@ -32,9 +33,9 @@ def verdict(status: Truth, reason: Reason, sentences: Iterable[str]) -> Verdict 
     return Verdict(status, reason, "; ".join([*found[:SENTENCES_MAX], *more])) if found else None
 
 
-def since(moment: datetime | None) -> str:
+def since(at: datetime | None) -> str:
     """Say since when, in UTC; empty if not known."""
-    return f" since {moment:%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+    return f" since {moment(at)}" if at else ""
 
 
 def silent(sites: Iterable[SiteView]) -> Verdict | None:
