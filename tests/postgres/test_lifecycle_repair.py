@@ -12,6 +12,7 @@ from subprocess import run
 import pytest
 
 from multiserver.postgres.errors import StatementFailed
+from tests.postgres.comparing import pull
 from tests.postgres.lives import Executioner, Killed, Lives
 from tests.postgres.mesh import Site
 from tests.postgres.rounds import facts_of
@@ -73,6 +74,27 @@ def test_a_slot_that_postgresql_gave_up_is_made_anew(lives: Lives) -> None:
     assert berlin.admin(status) == ["reserved"]
     lives.mesh.equal("select count(*), sum(id) from visits")
     lives.mesh.assert_registers_equal()
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_change_whose_winner_never_hears_of_it_is_in_the_conflict_log(lives: Lives, rows: int) -> None:
+    """Comparing brings the winner alone, and nothing of what it went over; the slots that had both are lost."""
+    mesh = lives.mesh
+    berlin, hamburg, leipzig = mesh.sites
+    berlin.sql("insert into visits (site, words) select n, 'first' from generate_series(1, %s) n", [rows])
+    mesh.drain()
+    mesh.cut_all()
+    berlin.sql("update visits set words = 'lost' where words = 'first'")
+    hamburg.sql("update visits set words = 'did not know it' where words = 'first'")
+    hamburg.sql("update visits set words = 'nor this' where words = 'did not know it'")
+    for site in mesh:
+        for peer in mesh.peers(site):
+            drop_slot(site, peer)
+    pull(berlin, hamburg)
+    lives.settle()
+    assert mesh.equal("select count(*) from visits where words = 'nor this'") == [rows]
+    entries = {entry for site in mesh for entry in site.admin("select key, losing_image from multiserver.conflicts")}
+    assert len(entries) == rows and all(",lost" in image for _, image in entries)
 
 
 def put_back_in_time(site: Site, writers: Writers, peers: list[Site]) -> None:

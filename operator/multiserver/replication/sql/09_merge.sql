@@ -113,13 +113,14 @@ begin
   end if;
   if not found then
     select r.* into _known from {register} r where {register_is_key};
+    perform multiserver.note_seen({id}, textin(record_out(row({key_values}))), _base);
     if multiserver.is_unseen(_version, _known.version, _known.base, _known.unbroken_from, {site}) then
       perform multiserver.note_conflict({id}, textin(record_out(row({key_values}))), false,
         _version, _base, _kind = 'D', _image, _known.version, _known.deleted);
     end if;
     return false;
   end if;
-  if _known.version > coalesce(_base, 0) then
+  if _known.version <> coalesce(_base, 0) then
     perform multiserver.note_conflict({id}, textin(record_out(row({key_values}))), true,
       _version, _base, _kind = 'D', _image, _known.version, _known.deleted);
   end if;
@@ -226,7 +227,7 @@ declare
   steps constant text := $template$
     select count(*) filter (where r.version = x.version),
       count(*) filter (where case when r.version is null then coalesce(x.version > _horizon, true)
-                             else r.version < x.version and r.version <= x.base end)
+                             else r.version < x.version and {x_saw_r} end)
       into _merged_before, _plain
       from {set} left join {register} r on {r_is_x};
     if _merged_before = cardinality(_images) then
@@ -236,7 +237,7 @@ declare
     end if;
     {write_set}
     merge into {register} r using {set} on {r_is_x}
-      when matched and r.version < x.version and r.version <= x.base then update set version = x.version, base = x.base,
+      when matched and r.version < x.version and {x_saw_r} then update set version = x.version, base = x.base,
         deleted = _kind = 'D', unbroken_from = case when r.version = x.base then r.unbroken_from else x.base end
       when not matched then insert ({register_key}, version, base, unbroken_from, deleted)
         values ({key_of_x}, x.version, x.base, x.base, _kind = 'D');
@@ -249,6 +250,9 @@ declare
       when matched then ' || case when v ->> 'changes' = '' then 'do nothing' else 'update set {changes_of_x}' end || '
       when not matched then insert ({columns}) overriding system value values ({values_of_x});';
 begin
+  v := v || jsonb_build_object(
+    'x_saw_r', '(r.version = x.base or r.version < x.base
+      and not multiserver.may_be_unseen(r.version, (select multiserver.received_by_all())))');
   v := v || jsonb_build_object(
     'merge_keys', multiserver.render(steps, v || (v -> 'of_keys') || jsonb_build_object('set', v ->> 'keys',
       'write_set', multiserver.render('delete from only {table} t using {keys} where {t_is_x};', v || (v -> 'of_keys')))),

@@ -6,6 +6,11 @@
 --   * The incoming change v loses against r, whose base is b: it was lost unseen if b < v, or if r was written at this very
 --     site: then v arrived only after it, whatever came between; or if the chain of changes up to r is unbroken here from
 --     a version below v: v is none of them (07_register.sql). (Not if b = v: then r's writer had exactly it.)
+--   * The incoming change wins over r < b: as a rule the change b is under way, and whoever had to see r did. But where
+--     slots were lost, comparing brings the newest change of a key without those before it. Then b may have been written
+--     without r by a site that r never reaches, since r is gone here now. So r is noted as perhaps seen, unless all sites
+--     are known to have it: by its own site, and by all while a link is in doubt, when its site may be gone. If a change
+--     comes later whose base is r, it was seen, and the note goes.
 -- A key without register row has no known version: never a conflict. Two deletions lose nothing.
 --
 -- Each site logs what it sees lost; every lost change is logged at one site at least. Merging an event again finds its
@@ -29,16 +34,18 @@ create table multiserver.conflicts (
   losing_image text,
   winning_image text,
   layout bigint not null,
-  detected text not null check (detected in ('the later change arrived', 'the earlier change arrived', 'parked')),
+  detected text not null
+    check (detected in ('the later change arrived', 'the earlier change arrived', 'parked', 'perhaps seen')),
   detected_at timestamptz not null default clock_timestamp(),
   primary key (table_id, key, losing_version, winning_version)
 );
 create index on multiserver.conflicts (detected_at);
-grant insert on multiserver.conflicts to multiserver_apply;
+grant insert, delete on multiserver.conflicts to multiserver_apply;
 comment on table multiserver.conflicts is 'Changes that were lost to concurrent ones; multiserver.conflict_log reads better.';
 comment on column multiserver.conflicts.layout is 'Layout of both images.';
 comment on column multiserver.conflicts.detected is
-  'Which change this site merged when it saw the conflict; parked: its own change went over a row that was parked.';
+  'Which change this site merged when it saw the conflict. Parked: its own change went over a row that was parked. Perhaps '
+  'seen: the later change arrived, but changes between the two did not, and one of them may have known the earlier one.';
 
 create view multiserver.conflict_log as
   select t.name as "table", c.key,
@@ -77,15 +84,38 @@ begin
                          where server_number = multiserver.version_site(version)), 0);
 end $$;
 
+-- May the change that was known here be unseen by a later one, though that went over a later version still? All sites have
+-- what was written up to `received` (75_collect.sql). A copy that catches up leaves the question to its donor.
+create function multiserver.may_be_unseen(version bigint, received bigint) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  author constant integer := multiserver.version_site(version);
+begin
+  return (author = multiserver.server_number() or exists (select from multiserver.links where doubted_at is not null))
+    and (version > received
+         or not exists (select from multiserver.sites where server_number = author))
+    and not exists (select from multiserver.broken_history b, multiserver.site_settings s
+                    where b.how = 'copied' and s.opened_at is null);
+end $$;
+
+-- Merge's call when a change has lost: whoever wrote it had its base.
+create function multiserver.note_seen(p_table_id integer, p_key text, base bigint) returns void language sql
+begin atomic
+  delete from multiserver.conflicts
+    where (table_id, key, losing_version) = (p_table_id, p_key, base) and detected = 'perhaps seen';
+end;
+
 -- Merge's call, after it has set the register and before it writes: the row that was known is still there, or parked.
 create function multiserver.note_conflict(p_table_id integer, p_key text, incoming_won boolean,
   incoming_version bigint, incoming_base bigint, incoming_deleted boolean, incoming_image text, known_version bigint, known_deleted boolean)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+  is_late constant boolean := incoming_won and known_version <= multiserver.least_base(incoming_base, incoming_version);
   known_image text;
 begin
   if incoming_deleted and known_deleted
-     or incoming_won and known_version <= multiserver.least_base(incoming_base, incoming_version) then
+     or is_late and (incoming_base is null
+                     or not multiserver.may_be_unseen(known_version, multiserver.received_by_all())) then
     return;
   end if;
   if not known_deleted then
@@ -98,7 +128,8 @@ begin
     incoming_image := null;
   end if;
   if incoming_won then
-    perform multiserver.log_conflict(p_table_id, p_key, 'the later change arrived',
+    perform multiserver.log_conflict(p_table_id, p_key,
+      case when is_late then 'perhaps seen' else 'the later change arrived' end,
       known_version, known_deleted, known_image, incoming_version, incoming_deleted, incoming_image);
   else
     perform multiserver.log_conflict(p_table_id, p_key, 'the earlier change arrived',
