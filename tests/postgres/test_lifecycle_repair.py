@@ -80,7 +80,7 @@ def test_a_slot_that_postgresql_gave_up_is_made_anew(lives: Lives) -> None:
 def test_a_change_whose_winner_never_hears_of_it_is_in_the_conflict_log(lives: Lives, rows: int) -> None:
     """Comparing brings the winner alone, and nothing of what it went over; the slots that had both are lost."""
     mesh = lives.mesh
-    berlin, hamburg, leipzig = mesh.sites
+    berlin, hamburg, _ = mesh.sites
     berlin.sql("insert into visits (site, words) select n, 'first' from generate_series(1, %s) n", [rows])
     mesh.drain()
     mesh.cut_all()

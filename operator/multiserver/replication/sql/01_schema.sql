@@ -54,7 +54,7 @@ do $$ begin
   execute format('grant create on database %I to multiserver_engine, multiserver_apply', current_database());
 end $$;
 
--- How far this site has got with each peer's journal; peers ask for it (21_links.sql).
+-- How far this site has got with each peer's journal; peers ask for it (24_broken_history.sql).
 grant select on pg_replication_origin_status to multiserver_engine;
 grant execute on function pg_show_replication_origin_status() to multiserver_engine;
 

@@ -4,7 +4,7 @@
 --
 -- The incarnation names one unbroken history of this site's write-ahead log. Positions in the log (of slots, of what a
 -- peer has) mean something only together with it. A site gets a new one when it is copied from a donor or found to be
--- older than its peers know it (21_links.sql).
+-- older than its peers know it (24_broken_history.sql).
 
 create table multiserver.site_settings (
   one boolean primary key default true check (one),
@@ -26,7 +26,8 @@ comment on column multiserver.site_settings.closed_lsn is
   'All that the application wrote before the closing lies before this position; null while a session of its may write.';
 
 comment on column multiserver.site_settings.known_promise is
-  'Up to which version peers were told that none is written here any more, if this database did not know (21_links.sql).';
+  'Up to which version peers were told that none is written here any more, if this database did not know it itself '
+  '(24_broken_history.sql).';
 
 create table multiserver.sites (
   server_number integer primary key check (server_number between 1 and 1023),

@@ -13,7 +13,7 @@
 -- Two horizons, kept in sequences because those only grow, survive a crash before anything that used them, and are not
 -- rolled back (75_collect.sql):
 --   * The promised horizon has been told to the peers: this site writes no version at or below it any more, even if its
---     clock is put back, or the whole database: then it asks its peers what it has promised (21_links.sql).
+--     clock is put back, or the whole database: then it asks its peers what it has promised (24_broken_history.sql).
 --   * The collected horizon: register rows at or below it may have been collected. A key without one counts as having it.
 
 create sequence multiserver.promised_horizon;

@@ -7,7 +7,7 @@
 -- version wait (09_merge.sql); rows written under a smaller one are translated (11_translate.sql).
 --
 -- A schema event is on the disk before anything is confirmed to its sender, unlike rows: what a crash takes of rows is
--- found again by comparing (21_links.sql), but a schema event comes only once.
+-- found again by comparing (24_broken_history.sql), but a schema event comes only once.
 
 create function multiserver.merge_schema(new_version bigint, change jsonb) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

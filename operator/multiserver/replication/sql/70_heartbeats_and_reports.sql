@@ -88,7 +88,7 @@ create function multiserver.has_all_before(version bigint, beat jsonb) returns b
 
 -- May a heartbeat come from a sender that was put back in time? A run of the server begins behind all that was sent before,
 -- and comes after the run that we know, or a later one. What we know of the later state is kept then: the sender asks for
--- it, and judges (21_links.sql).
+-- it, and judges (24_broken_history.sql).
 create function multiserver.shows_rewind(known multiserver.heartbeats, beat jsonb) returns boolean language sql stable
   return coalesce(known.incarnation = (beat ->> 'incarnation')::uuid and known.run <> (beat ->> 'run')::timestamptz
                   and ((beat ->> 'began_lsn')::pg_lsn < known.sent_lsn
@@ -96,7 +96,7 @@ create function multiserver.shows_rewind(known multiserver.heartbeats, beat json
 
 create function multiserver.merge_heartbeat(version bigint, beat jsonb) returns void language sql
 begin atomic
-  select multiserver.current_run();  -- before anything is learned in it (21_links.sql)
+  select multiserver.current_run();  -- before anything is learned in it (24_broken_history.sql)
   insert into multiserver.heartbeats as h
     (server_number, sent_at, received_at, system_identifier, sent_lsn, incarnation, run, collected, received, promised,
      horizon)

@@ -67,7 +67,7 @@ begin
 end $$;
 
 -- Up to which version this site has all events of another. In a run that no peer has vouched for, what heartbeats
--- promised since its beginning may have been sent to a later state of this database (21_links.sql).
+-- promised since its beginning may have been sent to a later state of this database (24_broken_history.sql).
 create function multiserver.own_horizon(sender integer) returns bigint language sql stable
   return (select least(h.horizon, (select complete_until from multiserver.latest_run() where not is_vouched_for))
           from multiserver.heartbeats h where h.server_number = sender);
