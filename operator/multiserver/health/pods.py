@@ -1,8 +1,10 @@
 """Why a site's pod does not serve, in plain words, from what Kubernetes says of it."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from multiserver.api.moments import moment
 from multiserver.health.view import Serving
 
 Object = Mapping[str, Any]
@@ -18,8 +20,11 @@ _WAITING_CURES = {
 _MEANINGLESS = {"FailedPreStopHook"}
 """A server that has stopped takes its hook with it, and Kubernetes calls that a failure; it says nothing else."""
 
+_STOPPING_TOLERANCE = timedelta(minutes=1)
+"""How long after the end of its grace period a pod may still be there: the node has to tell that it is gone."""
 
-def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Object]) -> Serving:
+
+def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Object], now: datetime) -> Serving:
     """Judge a site's pod.
 
     `claims` are the site's PersistentVolumeClaims and `warnings` the Warning events of the pod, its claims and its
@@ -31,11 +36,13 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
     newest = _newest(warnings)
     if pod is None:
         return Serving("NotReady", newest) if newest else Serving("Starting", "its pod is being made")
-    if pod["metadata"].get("deletionTimestamp"):
-        return Serving("Starting", "its pod is being stopped")
+    if deletion := pod["metadata"].get("deletionTimestamp"):
+        return _stopping(pod, datetime.fromisoformat(deletion), now)
     conditions = {c["type"]: c for c in pod.get("status", {}).get("conditions", [])}
     if conditions.get("Ready", {}).get("status") == "True":
         return Serving("Ready", _going(claims))
+    if conditions.get("ContainersReady", {}).get("status") == "True":
+        return _silent_node(pod, conditions.get("Ready", {}))
     if conditions.get("PodScheduled", {}).get("status") == "False":
         return _unscheduled(conditions["PodScheduled"], unbound, warnings)
     return _container_trouble(pod) or Serving("Starting", _starting(pod, newest))
@@ -47,6 +54,31 @@ def _going(claims: Iterable[Object]) -> str:
     if not names:
         return ""
     return f"volume {', '.join(names)} was deleted and is gone when the pod stops: copy the data first; not restarted"
+
+
+def _stopping(pod: Object, due: datetime, now: datetime) -> Serving:
+    if now - due < _STOPPING_TOLERANCE:
+        return Serving("Starting", "its pod is being stopped")
+    return Serving(
+        "Unknown",
+        f"its pod should have been gone by {moment(due)}, and node {_node(pod)} does not confirm that it is: bring the"
+        " node back; if it is switched off for good, taint it node.kubernetes.io/out-of-service",
+    )
+
+
+def _silent_node(pod: Object, ready: Object) -> Serving:
+    """Only the node controller takes Ready from a pod whose containers are ready: its node has fallen silent."""
+    changed = ready.get("lastTransitionTime")
+    since = f" since {moment(datetime.fromisoformat(changed))}" if changed else ""
+    return Serving(
+        "Unknown",
+        f"node {_node(pod)} tells Kubernetes nothing{since}, so nobody knows whether the server runs there: look at the"
+        " node, its kubelet and its line",
+    )
+
+
+def _node(pod: Object) -> str:
+    return str(pod.get("spec", {}).get("nodeName", "unknown"))
 
 
 def _unscheduled(condition: Object, unbound: Object | None, warnings: Iterable[Object]) -> Serving:

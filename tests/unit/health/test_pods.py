@@ -1,14 +1,22 @@
 """What Kubernetes says of a pod becomes a plain sentence."""
 
-from multiserver.health.pods import explain
+from datetime import UTC, datetime, timedelta
+
+from multiserver.health import pods
 
 BOUND = {"metadata": {"name": "lab-berlin-data"}, "status": {"phase": "Bound"}}
 UNBOUND = {"metadata": {"name": "lab-berlin-data"}, "status": {"phase": "Pending"}}
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def explain(pod, claims, warnings, now=NOW):
+    return pods.explain(pod, claims, warnings, now)
 
 
 def a_pod(*, conditions=(), containers=(), deleted=False):
     metadata = {"name": "lab-berlin-0", **({"deletionTimestamp": "2026-03-01T12:00:00Z"} if deleted else {})}
-    return {"metadata": metadata, "status": {"conditions": list(conditions), "containerStatuses": list(containers)}}
+    status = {"conditions": list(conditions), "containerStatuses": list(containers)}
+    return {"metadata": metadata, "spec": {"nodeName": "north"}, "status": status}
 
 
 def a_warning(reason, message, moment="2026-03-01T12:00:00Z", of="lab-berlin-0"):
@@ -106,3 +114,21 @@ def test_a_hook_that_ended_with_its_server_is_no_cause():
     assert explain(None, [], [hook]).state == "Starting"
     judged = explain(None, [], [a_warning("FailedCreate", "exceeded quota"), hook])
     assert judged.message == "FailedCreate: exceeded quota"
+
+
+def test_a_pod_whose_node_does_not_confirm_that_it_is_gone_is_not_said_to_be_on_its_way():
+    judged = explain(a_pod(deleted=True), [BOUND], [], NOW + timedelta(minutes=2))
+
+    assert judged.state == "Unknown"
+    assert judged.message.startswith("its pod should have been gone by 2026-03-01 12:00:00 UTC, and node north")
+    assert "node.kubernetes.io/out-of-service" in judged.message
+
+
+def test_a_silent_node_is_named_though_the_containers_were_ready():
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-03-01T11:58:00Z"}
+    pod = a_pod(conditions=[{"type": "ContainersReady", "status": "True"}, ready])
+
+    judged = explain(pod, [BOUND], [a_warning("NodeNotReady", "Node is not ready")])
+
+    assert judged.state == "Unknown"
+    assert judged.message.startswith("node north tells Kubernetes nothing since 2026-03-01 11:58:00 UTC")

@@ -154,7 +154,7 @@ def serving_of(snapshot: Snapshot, site: str) -> Serving:
     claims = _claims(snapshot, site)
     own = {names.site(site), names.pod(site), *(claim["metadata"]["name"] for claim in claims)}
     warnings = [event for event in snapshot.warnings if event["involvedObject"].get("name") in own]
-    return explain(snapshot.get("Pod", names.pod(site)), claims, warnings)
+    return explain(snapshot.get("Pod", names.pod(site)), claims, warnings, snapshot.now)
 
 
 def _pod_states(

@@ -11,15 +11,16 @@ def site_held_back(view: ClusterView) -> Verdict | None:
 
 
 def site_not_ready(view: ClusterView) -> Verdict | None:
-    """A site's pod fails."""
-    failing = (site for site in view.all if site.serving.state == "NotReady")
-    return verdict("False", Reason.SITE_NOT_READY, (f"{s.name}: {s.serving.message}" for s in failing))
+    """A site's pod fails, or its node is silent."""
+    failing = (site for site in view.all if site.serving.state in ("NotReady", "Unknown"))
+    words = (f"{s.name}: {s.serving.message or 'nothing is known of its pod'}" for s in failing)
+    return verdict("False", Reason.SITE_NOT_READY, words)
 
 
 def site_starting(view: ClusterView) -> Verdict | None:
     """A site's pod is on its way."""
-    starting = (site for site in view.all if site.serving.state in ("Starting", "Unknown"))
-    return verdict("False", Reason.SITE_STARTING, (f"{s.name}: {s.serving.message or 'starting'}" for s in starting))
+    starting = (site for site in view.all if site.serving.state == "Starting")
+    return verdict("False", Reason.SITE_STARTING, (f"{s.name}: {s.serving.message}" for s in starting))
 
 
 def site_unreachable(view: ClusterView) -> Verdict | None:
