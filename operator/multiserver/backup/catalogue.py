@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from multiserver.api.moments import is_ahead, still_to_come
 from multiserver.api.report import BackupReport
@@ -30,11 +30,21 @@ class _Sizes(BaseModel):
     size: int
 
 
+class _Database(BaseModel):
+    id: int
+    system_id: int = Field(alias="system-id")
+
+
+class _OfDatabase(BaseModel):
+    id: int
+
+
 class DataBackup(BaseModel):
     """One backup of pgBackRest; times are Unix times in seconds."""
 
     label: str
     type: Literal["full", "diff", "incr"]
+    database: _OfDatabase
     timestamp: _Times
     info: _Sizes
     error: bool | None = None
@@ -66,8 +76,17 @@ class Stanza(BaseModel):
     """What pgBackRest lists for the site."""
 
     backup: list[DataBackup]
+    db: list[_Database]
     status: _Status
     repo: list[Repository] = []
+
+    @property
+    def present(self) -> list[DataBackup]:
+        """The backups of the present database. Those of a lost volume's lead to what that one had, and no further."""
+        newest = max(self.db, key=lambda database: database.id, default=None)
+        # One that was restored has a number of its own, and the identifier that it had.
+        same = {database.id for database in self.db if newest and database.system_id == newest.system_id}
+        return [backup for backup in self.backup if backup.database.id in same]
 
     @property
     def problem(self) -> str:
@@ -97,9 +116,12 @@ def parse_info(text: str) -> Stanza:
 
 
 def data_report(stanza: Stanza, now: datetime) -> BackupReport:
-    """Give the report on the backups of the data. One from the future proves nothing, since its age is not known."""
+    """Give the report on the backups of the data; `count` is that of all, also of an earlier database.
+
+    One from the future proves nothing, since its age is not known.
+    """
     newest = max(
-        (backup for backup in stanza.backup if not is_ahead(backup.ended, now)),
+        (backup for backup in stanza.present if not is_ahead(backup.ended, now)),
         key=lambda backup: backup.ended,
         default=None,
     )
@@ -124,7 +146,7 @@ def next_type(stanza: Stanza, now: datetime) -> Literal["full", "incr"]:
     """
     if ahead := _ahead(stanza, now):
         return "incr" if ahead.type == "full" else "full"
-    fulls = [backup.ended for backup in stanza.backup if backup.type == "full"]
+    fulls = [backup.ended for backup in stanza.present if backup.type == "full"]
     recent = fulls and now - max(fulls) < FULL_EVERY
     return "incr" if recent else "full"
 

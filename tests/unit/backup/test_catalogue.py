@@ -20,16 +20,30 @@ from multiserver.backup.errors import BackupError
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def data_backup(label: str, kind: str, age: timedelta) -> dict[str, Any]:
+def data_backup(label: str, kind: str, age: timedelta, database: int = 1) -> dict[str, Any]:
     """Give a backup as pgBackRest lists it."""
     stop = int((NOW - age).timestamp())
-    return {"label": label, "type": kind, "timestamp": {"start": stop - 7, "stop": stop}, "info": {"size": 5000}}
+    return {
+        "label": label,
+        "type": kind,
+        "database": {"id": database},
+        "timestamp": {"start": stop - 7, "stop": stop},
+        "info": {"size": 5000},
+    }
 
 
-def info(*backups: dict[str, Any], code: int = 0, message: str = "ok", repository: str = "ok") -> str:
-    """Give pgBackRest's answer."""
+def info(
+    *backups: dict[str, Any],
+    databases: tuple[int, ...] = (71,),
+    code: int = 0,
+    message: str = "ok",
+    repository: str = "ok",
+) -> str:
+    """Give pgBackRest's answer; `databases` are the identifiers of those that the site has had."""
     repositories = [{"status": {"code": code, "message": repository}}]
-    return json.dumps([{"backup": backups, "status": {"code": code, "message": message}, "repo": repositories}])
+    known = [{"id": number, "system-id": identifier} for number, identifier in enumerate(databases, 1)]
+    status = {"code": code, "message": message}
+    return json.dumps([{"backup": backups, "db": known, "status": status, "repo": repositories}])
 
 
 def test_the_newest_backup_of_the_data_is_reported() -> None:
@@ -41,6 +55,20 @@ def test_the_newest_backup_of_the_data_is_reported() -> None:
         last_duration_seconds=7,
         count=2,
     )
+
+
+def test_backups_of_a_lost_volumes_database_do_not_count_as_the_sites_newest() -> None:
+    prior = data_backup("1F", "full", timedelta(hours=3))
+    stanza = parse_info(info(prior, databases=(71, 72)))
+    assert data_report(stanza, NOW) == BackupReport(count=1)
+    assert next_type(stanza, NOW) == "full"
+    present = data_backup("2F", "full", timedelta(hours=1), database=2)
+    assert data_report(parse_info(info(prior, present, databases=(71, 72))), NOW).last_label == "2F"
+
+
+def test_backups_that_a_database_was_restored_from_are_its_own() -> None:
+    before, empty = data_backup("1F", "full", timedelta(hours=3)), data_backup("2F", "full", timedelta(hours=1), 2)
+    assert data_report(parse_info(info(before, empty, databases=(71, 72, 71))), NOW).last_label == "1F"
 
 
 @pytest.mark.parametrize("code", [1, 2])
