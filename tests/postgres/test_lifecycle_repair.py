@@ -116,6 +116,8 @@ def put_back_in_time(site: Site, writers: Writers, peers: list[Site]) -> None:
 def test_a_rewound_site_finds_it_out_and_gets_back_what_it_wrote(lives: Lives, writers: Writers, killed: bool) -> None:
     berlin, hamburg, leipzig = lives.mesh.sites
     berlin.beat()
+    schema_version = "select version from multiserver.schema_state"
+    known = berlin.admin(schema_version)
     with writers.writing():
         before = incarnation(berlin)
         put_back_in_time(berlin, writers, [hamburg, leipzig])
@@ -135,6 +137,7 @@ def test_a_rewound_site_finds_it_out_and_gets_back_what_it_wrote(lives: Lives, w
         writers.wait_for_rows(50)
     writers.assert_nothing_lost_or_doubled()
     assert len(lives.mesh.equal("select id from visits where words = 'written before it knew'")) == 1
+    assert berlin.admin(schema_version) == known, "the schema site changes nothing that its peers could miss"
 
 
 @pytest.mark.parametrize("heard", [False, True])
