@@ -70,8 +70,7 @@ class LastRuns:
         """Put down the newest backup of each kind. A volume that cannot be written is told in the log."""
         async with self._turns:
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await ask_disk(partial(write_whole, self._path, _BY_KIND.dump_json(dict(runs))))
+                await ask_disk(partial(write_whole, self._path, _BY_KIND.dump_json(dict(runs))), ANSWER_SECONDS)
             except OSError as error:  # A timeout is one, too.
                 logger.warning(
                     "%s cannot be written, so a restart forgets how the last backup ended: %s",
@@ -81,8 +80,7 @@ class LastRuns:
 
     async def _read(self, kinds: Iterable[str]) -> dict[str, Run]:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                found = _BY_KIND.validate_json(await ask_disk(self._path.read_bytes))
+            found = _BY_KIND.validate_json(await ask_disk(self._path.read_bytes, ANSWER_SECONDS))
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError) as error:

@@ -75,10 +75,9 @@ class LookAtDatabase:
     async def _repository_problem(self) -> str:
         """Say why the repository cannot be written; a hanging volume must not make the database look unknown."""
         try:
-            async with asyncio.timeout(DISK_SECONDS_MAX):
-                return await ask_disk(partial(write_problem, self._repository))
-        except TimeoutError:
-            return f"{self._repository} does not answer within {DISK_SECONDS_MAX:g} s: look at the storage behind it"
+            return await ask_disk(partial(write_problem, self._repository), DISK_SECONDS_MAX)
+        except TimeoutError as error:
+            return f"{self._repository} gives {error}"
 
 
 class LookAtFiles:
@@ -127,7 +126,7 @@ class LookAtMachine:
     async def __call__(self) -> None:
         """Raises OSError if a volume cannot be read; the others are measured all the same."""
         paths = {"data": self._paths.data, "files": self._paths.files, "repository": self._paths.repository}
-        raid = await ask_disk(raid_sentence)
+        raid = await ask_disk(raid_sentence, DISK_SECONDS_MAX)
         measured = await asyncio.gather(*(_measure(name, path) for name, path in paths.items()))
         volumes = tuple(volume for volume in measured if isinstance(volume, VolumeReport))
         self._seen.machine = Seen(datetime.now(UTC), Machine(raid, volumes))
@@ -139,9 +138,8 @@ class LookAtMachine:
 async def _measure(name: str, path: Path) -> VolumeReport | OSError:
     """Measure a volume; give why it cannot be measured."""
     try:
-        async with asyncio.timeout(VOLUME_SECONDS):
-            return await ask_disk(partial(read_volume, name, path))
-    except TimeoutError:
-        return TimeoutError(f"volume {name} does not answer within {VOLUME_SECONDS:g} s")
+        return await ask_disk(partial(read_volume, name, path), VOLUME_SECONDS)
+    except TimeoutError as error:
+        return TimeoutError(f"volume {name} gives {error}")
     except OSError as error:
         return error

@@ -1,6 +1,5 @@
 """Questions to the repository's volume, which may be slow or hang: nothing else waits with them."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,9 +15,6 @@ ANSWER_SECONDS = 60.0
 async def ask_repository(question: Callable[[], T]) -> T:
     """Give the answer of a question that may block. Raises BackupError if none comes in time."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await ask_disk(question)
-    except TimeoutError:
-        raise BackupError(
-            f"the repository's volume does not answer within {ANSWER_SECONDS:g} s: look at its disk"
-        ) from None
+        return await ask_disk(question, ANSWER_SECONDS)
+    except TimeoutError as error:
+        raise BackupError(f"the repository's volume gives {error}") from None

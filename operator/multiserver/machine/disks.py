@@ -10,6 +10,13 @@ T = TypeVar("T")
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="disk")
 
 
-async def ask_disk(question: Callable[[], T]) -> T:
-    """Give the answer of a question that may block, or raise what it raises. The caller sets the deadline."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, question)
+async def ask_disk(question: Callable[[], T], seconds: float) -> T:
+    """Give the answer of a question that may block, or raise what it raises; TimeoutError after so many seconds.
+
+    A question that hangs keeps its thread until the disk answers.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, question)
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {seconds:g} s: look at the storage behind it") from None

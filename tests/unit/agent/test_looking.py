@@ -56,7 +56,7 @@ async def test_a_repository_that_hangs_is_told_while_everything_else_goes_on() -
         beats += 1
 
     assert beats > 5
-    assert "/repository does not answer within 0.2 s" in looked.result().message
+    assert "/repository gives no answer within 0.2 s" in looked.result().message
 
 
 class Repository:

@@ -28,9 +28,9 @@ def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SitePat
 
 async def test_the_report_says_so(hanging: SitePaths) -> None:
     report = await Restic("berlin", hanging).report()
-    assert "the repository's volume does not answer within 0.3 s" in report.message
+    assert "the repository's volume gives no answer within 0.3 s" in report.message
 
 
 async def test_a_backup_ends_with_that_sentence(hanging: SitePaths) -> None:
-    with pytest.raises(repository.BackupError, match="does not answer within"):
+    with pytest.raises(repository.BackupError, match="no answer within"):
         await PgBackRest(hanging).back_up(lambda _: None)
