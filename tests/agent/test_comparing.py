@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from multiserver.agent import comparing
+from multiserver.agent import closing_gaps, verifying
 from multiserver.agent.agent import Agent
 from multiserver.api.report import Verification
 from multiserver.postgres.connect import connect
@@ -44,7 +44,7 @@ def is_complete(site: Site, other: Site) -> bool:
 async def test_what_a_lost_slot_has_swallowed_is_fetched_and_the_link_is_complete_again(
     berlin: Site, hamburg: Site, notes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "ASK_AGAIN_SECONDS", comparing.PULL_AGAIN_SECONDS / 10)
+    monkeypatch.setattr(closing_gaps, "ASK_AGAIN_SECONDS", closing_gaps.PULL_AGAIN_SECONDS / 10)
     await wait_until(lambda: count(hamburg) == 0, "hamburg has the table")
     async with running(berlin, hamburg):
         await wait_until(lambda: is_complete(hamburg, berlin), "the link is complete")
@@ -72,7 +72,7 @@ async def test_a_peer_that_keeps_a_pull_waiting_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(comparing, "ASK_AGAIN_SECONDS", comparing.PULL_AGAIN_SECONDS / 10)
+    monkeypatch.setattr(closing_gaps, "ASK_AGAIN_SECONDS", closing_gaps.PULL_AGAIN_SECONDS / 10)
     caplog.set_level(logging.INFO)
     leipzig = mesh["leipzig"]
     await wait_until(lambda: count(hamburg) == 0 and count(leipzig) == 0, "all have the table")
@@ -90,7 +90,7 @@ async def test_a_peer_that_keeps_a_pull_waiting_holds_up_no_other(
 
 
 async def test_all_rows_are_compared_with_every_peer_at_first(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "TRY_AGAIN", comparing.TRY_AGAIN / 60)
+    monkeypatch.setattr(verifying, "TRY_AGAIN", verifying.TRY_AGAIN / 60)
     async with running(*mesh.sites) as (agent, *_):
         for name in ("hamburg", "leipzig"):
             await wait_until(lambda name=name: verified(agent, name).is_equal is True, f"{name} is equal", 90)
@@ -100,7 +100,7 @@ async def test_all_rows_are_compared_with_every_peer_at_first(mesh: Mesh, monkey
 async def test_damage_is_told_with_its_key_until_the_row_is_written_again(
     mesh: Mesh, berlin: Site, hamburg: Site, notes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "VERIFY_AGAIN", comparing.VERIFY_AGAIN / 300)
+    monkeypatch.setattr(verifying, "VERIFY_AGAIN", verifying.VERIFY_AGAIN / 300)
     async with running(*mesh.sites) as (agent, *_):
         berlin.sql("set role app; insert into notes values (7, 'right'), (8, 'right')")
         await wait_until(lambda: count(hamburg) == 2, "hamburg has the rows")
@@ -118,7 +118,7 @@ async def test_damage_is_told_with_its_key_until_the_row_is_written_again(
 async def test_the_command_compares_now_and_ends_with_the_result(
     mesh: Mesh, berlin: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "TRY_AGAIN", comparing.TRY_AGAIN / 60)
+    monkeypatch.setattr(verifying, "TRY_AGAIN", verifying.TRY_AGAIN / 60)
     async with running(*mesh.sites) as (agent, *_):
         for name in ("hamburg", "leipzig"):
             await wait_until(lambda name=name: verified(agent, name).is_equal is True, f"{name} is equal", 90)
@@ -134,7 +134,7 @@ async def test_the_command_compares_now_and_ends_with_the_result(
 
 
 async def test_results_outlive_the_agent(mesh: Mesh, berlin: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "TRY_AGAIN", comparing.TRY_AGAIN / 60)
+    monkeypatch.setattr(verifying, "TRY_AGAIN", verifying.TRY_AGAIN / 60)
     async with running(*mesh.sites) as (agent, *_):
         await wait_until(lambda: verified(agent, "hamburg").is_equal is True, "hamburg is equal", 90)
         before = verified(agent, "hamburg").verified_at

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from multiserver.agent import duties, looking
 from multiserver.agent.backups import BackupRuns
-from multiserver.agent.comparing import CloseGaps, Surroundings, Verify
+from multiserver.agent.closing_gaps import CloseGaps
+from multiserver.agent.comparing import Surroundings
 from multiserver.agent.configuration import Configuration
 from multiserver.agent.deadlines import all_ended
 from multiserver.agent.http_api import PeerApi, ProbeApi
@@ -25,6 +26,7 @@ from multiserver.agent.seen import Sightings
 from multiserver.agent.serving import HttpService, listen
 from multiserver.agent.settings import AgentSettings
 from multiserver.agent.tls import server_context
+from multiserver.agent.verifying import Verify
 from multiserver.api.report import SiteReport
 from multiserver.api.siteconfig import SiteConfig
 from multiserver.backup.pgbackrest import PgBackRest

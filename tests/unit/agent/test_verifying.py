@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from multiserver.agent import comparing
-from multiserver.agent.comparing import Verify
+from multiserver.agent import verifying
 from multiserver.agent.seen import Sightings
+from multiserver.agent.verifying import Verify
 from multiserver.api.report import Verification
 from tests.unit.agent.sightings import CONFIG
 
@@ -48,12 +48,12 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return peers
 
 
-def verifying(monkeypatch: pytest.MonkeyPatch, known: Known) -> Verify:
+def a_verify(monkeypatch: pytest.MonkeyPatch, known: Known) -> Verify:
     @asynccontextmanager
     async def engine(_database: object) -> AsyncIterator[Known]:
         yield known
 
-    monkeypatch.setattr(comparing, "engine", engine)
+    monkeypatch.setattr(verifying, "engine", engine)
     return Verify(known, Sightings(), lambda: None)  # type: ignore[arg-type]
 
 
@@ -65,7 +65,7 @@ def verifying(monkeypatch: pytest.MonkeyPatch, known: Known) -> Verify:
 async def test_what_an_agent_before_has_found_is_due_again_when_it_is_old_or_from_the_future(
     monkeypatch: pytest.MonkeyPatch, compared: list[str], age: timedelta, due: bool
 ) -> None:
-    verify = verifying(monkeypatch, Known(equal(datetime.now(UTC) - age)))
+    verify = a_verify(monkeypatch, Known(equal(datetime.now(UTC) - age)))
     await verify()
     assert compared == ["hamburg"] * due
     await verify()
@@ -76,7 +76,7 @@ async def test_a_clock_that_is_set_back_meanwhile_puts_the_next_comparison_off_b
     monkeypatch: pytest.MonkeyPatch, compared: list[str]
 ) -> None:
     now = datetime.now(UTC)
-    verify = verifying(monkeypatch, Known(equal(now)))
+    verify = a_verify(monkeypatch, Known(equal(now)))
     await verify()
     assert compared == []
     ahead = now + timedelta(days=30)
