@@ -6,7 +6,8 @@ from multiserver.api.names import AGENT_PORT, CLUSTER_LABEL, FILES_PORT, POSTGRE
 from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.objects import Object, named
 
-_DNS_PORT = 53
+_DNS_PORTS = (53, 5353)
+"""A policy sees the port of the pod that answers, not of the Service: OpenShift's DNS pods listen on the second."""
 
 
 def network_policy(blueprint: Blueprint, site: str) -> Object:
@@ -32,7 +33,7 @@ def network_policy(blueprint: Blueprint, site: str) -> Object:
             ],
             "egress": [
                 {"to": [cluster_pods], "ports": _tcp(POSTGRES_PORT, FILES_PORT, AGENT_PORT)},
-                {"ports": [{"port": _DNS_PORT, "protocol": "UDP"}, {"port": _DNS_PORT, "protocol": "TCP"}]},
+                {"ports": [{"port": port, "protocol": protocol} for port in _DNS_PORTS for protocol in ("UDP", "TCP")]},
             ],
         },
     )

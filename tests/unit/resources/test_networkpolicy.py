@@ -27,6 +27,13 @@ def test_strangers_come_to_postgres_and_the_metrics_only_and_the_site_goes_to_it
         ],
         "egress": [
             {"to": [CLUSTER_PODS], "ports": tcp(5432, 22000, 8443)},
-            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+            {
+                "ports": [
+                    {"port": 53, "protocol": "UDP"},
+                    {"port": 53, "protocol": "TCP"},
+                    {"port": 5353, "protocol": "UDP"},
+                    {"port": 5353, "protocol": "TCP"},
+                ]
+            },
         ],
     }
