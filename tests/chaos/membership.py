@@ -6,7 +6,7 @@ and its conflict log, is read then.
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,9 +143,17 @@ def bury(keeper: Keeper, site: Site, is_heir: IsHeir | None = None) -> DatabaseF
             peers = [look(peer) for peer in place.running if peer is not site]
             if is_heir and not any(p.opened_at and has_all_of(p, last) and is_heir(p, last) for p in peers):
                 return None
+            if is_heir and site.number == SCHEMA_SITE and not all_have_schema(keeper, peers, last):
+                return None
             place.past.append(read_past(site))
             site.server.stop(SIGKILL)
     return last
+
+
+def all_have_schema(keeper: Keeper, peers: Sequence[DatabaseFacts], lost: DatabaseFacts) -> bool:
+    """Has every other member the schema of the schema site? What its log has not told them they never hear again."""
+    up_to_date = {p.server_number for p in peers if (p.schema_version or 0) >= (lost.schema_version or 0)}
+    return up_to_date >= keeper.place.names.keys() - {lost.server_number}
 
 
 def filled(keeper: Keeper, site: Site, schema_version: int) -> Act:
