@@ -140,6 +140,26 @@ def test_a_rewound_site_finds_it_out_and_gets_back_what_it_wrote(lives: Lives, w
     assert berlin.admin(schema_version) == known, "the schema site changes nothing that its peers could miss"
 
 
+def test_a_table_that_ceased_to_be_local_while_the_schema_site_was_closed_is_replicated(
+    lives: Lives, writers: Writers
+) -> None:
+    berlin, hamburg, leipzig = lives.mesh.sites
+    declare = "select multiserver.declare_local_tables(%s)"
+    for site in lives.mesh:
+        site.admin(declare, [["public.jobs"]])
+    berlin.sql("create table jobs (id integer primary key)")
+    lives.mesh.drain()
+    with writers.writing():
+        put_back_in_time(berlin, writers, [hamburg, leipzig])
+        assert lives.check_for_rewinding(berlin)
+        for site in lives.mesh:
+            site.admin(declare, [[]])
+        lives.settle()
+        writers.begin_at(berlin)
+    berlin.sql("insert into jobs values (1)")
+    assert lives.mesh.equal("select id from jobs") == [1]
+
+
 @pytest.mark.parametrize("heard", [False, True])
 def test_a_site_is_found_rewound_though_its_log_has_grown_past_what_peers_know(
     lives: Lives, writers: Writers, heard: bool

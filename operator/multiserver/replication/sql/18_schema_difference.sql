@@ -1,14 +1,5 @@
 -- The difference between the schema as the peers know it and as it is, as statements.
 
--- The objects of which a part is not as the peers know it.
-create function multiserver.changed_objects() returns oid[] language sql stable
-begin atomic
-  with present as (select class, object, column_number, belongs_to, kind, owner, place, name, facts from multiserver.parts),
-  known as (select class, object, column_number, belongs_to, kind, owner, place, name, facts from multiserver.known_parts)
-  select array(select belongs_to from (table present except table known) as made_or_altered
-               union select belongs_to from (table known except table present) as altered_or_gone);
-end;
-
 -- A changed column type makes PostgreSQL rebuild constraints and indexes under new OIDs: the same parts all the same.
 create function multiserver.recognize_rebuilt(touched oid[]) returns void language sql
 begin atomic

@@ -105,8 +105,9 @@ begin
 end $$;
 grant execute on function multiserver.capture_schema_change() to public;
 
--- Write the event for the objects given, and replicate their tables from here on.
-create function multiserver.record_schema_change(touched oid[]) returns void
+-- Write the event for the objects given, if it says anything, and replicate their tables from here on. What a statement
+-- has touched is described anew, even if it looks the same.
+create function multiserver.record_schema_change(touched oid[], by_statement boolean default true) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   new_version bigint;
@@ -127,7 +128,7 @@ begin
     where k.kind = 'column' and k.belongs_to = any (touched) and k.facts ->> 'type_id' <> p.facts ->> 'type_id');
   change := jsonb_build_object(
     'statements', multiserver.schema_statements(touched),
-    'tables', multiserver.tables_to_replicate(touched, named, new_version),
+    'tables', multiserver.tables_to_replicate(touched, case when by_statement then named else '{}' end, new_version),
     'dropped', (select coalesce(jsonb_agg(table_id order by table_id), '[]') from multiserver.tables x
                 where relation is not null and (multiserver.is_local(relation)
                   or relation = any (touched) and multiserver.may_be_given_up(relation)

@@ -30,7 +30,7 @@ begin
     if exists (select from multiserver.broken_history where how = 'copied') then
       perform multiserver.adopt_schema();
     else
-      perform multiserver.record_schema_change(multiserver.changed_objects());
+      perform multiserver.record_schema_change(array(select distinct belongs_to from multiserver.parts), false);
     end if;
   end if;
   -- What peers forget from now on has come here before: no later comparison is in vain.
