@@ -126,7 +126,10 @@ class LookAtMachine:
     async def __call__(self) -> None:
         """Raises OSError if a volume cannot be read; the others are measured all the same."""
         paths = {"data": self._paths.data, "files": self._paths.files, "repository": self._paths.repository}
-        raid = await ask_disk(raid_sentence, DISK_SECONDS_MAX)
+        try:
+            raid = await ask_disk(raid_sentence, DISK_SECONDS_MAX)
+        except TimeoutError as error:  # Also where volumes that hang keep all who could ask.
+            raid = f"Unknown: {error}"
         measured = await asyncio.gather(*(_measure(name, path) for name, path in paths.items()))
         volumes = tuple(volume for volume in measured if isinstance(volume, VolumeReport))
         self._seen.machine = Seen(datetime.now(UTC), Machine(raid, volumes))

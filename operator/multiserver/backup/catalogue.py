@@ -116,17 +116,22 @@ def parse_info(text: str) -> Stanza:
 
 
 def data_report(stanza: Stanza, now: datetime) -> BackupReport:
-    """Give the report on the backups of the data; `count` is that of all, also of an earlier database.
+    """Give the report on the backups of the data. One from the future proves nothing, since its age is not known.
 
-    One from the future proves nothing, since its age is not known.
+    Where there is none of the present database, the newest of an earlier one is given, with a message: that it ages.
     """
     newest = max(
-        (backup for backup in stanza.present if not is_ahead(backup.ended, now)),
+        (backup for backup in stanza.present or stanza.backup if not is_ahead(backup.ended, now)),
         key=lambda backup: backup.ended,
         default=None,
     )
     ahead = _ahead(stanza, now)
-    message = stanza.problem or (_damage(newest) if newest else "") or (_in_the_way(ahead) if ahead else "")
+    message = (
+        stanza.problem
+        or (_damage(newest) if newest else "")
+        or (_in_the_way(ahead) if ahead else "")
+        or (_earlier(newest) if newest and newest not in stanza.present else "")
+    )
     if newest is None:
         return BackupReport(count=len(stanza.backup), message=message)
     return BackupReport(
@@ -176,6 +181,10 @@ def _in_the_way(ahead: DataBackup) -> str:
 
 def _damage(backup: DataBackup) -> str:
     return f"backup {backup.label} holds pages with wrong checksums: the database is damaged" if backup.error else ""
+
+
+def _earlier(backup: DataBackup) -> str:
+    return f"the newest, {backup.label}, is of the database that this site had before its volume was lost; make one now"
 
 
 class _Summary(BaseModel):

@@ -1,10 +1,10 @@
 """Why a site's pod does not serve, in plain words, from what Kubernetes says of it."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from multiserver.api.moments import moment
+from multiserver.api.moments import CLOCK_TOLERANCE, moment
 from multiserver.health.view import Serving
 
 Object = Mapping[str, Any]
@@ -20,10 +20,6 @@ _WAITING_CURES = {
 _MEANINGLESS = {"FailedPreStopHook"}
 """A server that has stopped takes its hook with it, and Kubernetes calls that a failure; it says nothing else."""
 
-_STOPPING_TOLERANCE = timedelta(minutes=1)
-"""How long after the end of its grace period a pod may still be there: the node has to tell that it is gone."""
-
-
 def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Object], now: datetime) -> Serving:
     """Judge a site's pod.
 
@@ -36,13 +32,17 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
     newest = _newest(warnings)
     if pod is None:
         return Serving("NotReady", newest) if newest else Serving("Starting", "its pod is being made")
-    if deletion := pod["metadata"].get("deletionTimestamp"):
-        return _stopping(pod, datetime.fromisoformat(deletion), now)
     conditions = {c["type"]: c for c in pod.get("status", {}).get("conditions", [])}
-    if conditions.get("Ready", {}).get("status") == "True":
-        return Serving("Ready", _going(claims))
-    if conditions.get("ContainersReady", {}).get("status") == "True":
+    is_ready, are_containers = (conditions.get(of, {}).get("status") == "True" for of in ("Ready", "ContainersReady"))
+    is_stopping, is_overdue = _stopping(pod, now)
+    if is_overdue:
+        return _not_gone(pod)
+    if are_containers and not is_ready:
         return _silent_node(pod, conditions.get("Ready", {}))
+    if is_stopping:
+        return Serving("Starting", "its pod is being stopped")
+    if is_ready:
+        return Serving("Ready", _going(claims))
     if conditions.get("PodScheduled", {}).get("status") == "False":
         return _unscheduled(conditions["PodScheduled"], unbound, warnings)
     return _container_trouble(pod) or Serving("Starting", _starting(pod, newest))
@@ -56,13 +56,18 @@ def _going(claims: Iterable[Object]) -> str:
     return f"volume {', '.join(names)} was deleted and is gone when the pod stops: copy the data first; not restarted"
 
 
-def _stopping(pod: Object, due: datetime, now: datetime) -> Serving:
-    if now - due < _STOPPING_TOLERANCE:
-        return Serving("Starting", "its pod is being stopped")
+def _stopping(pod: Object, now: datetime) -> tuple[bool, bool]:
+    """Tell whether a pod is being stopped, and whether it should have been gone by now: its node has to confirm it."""
+    due = pod["metadata"].get("deletionTimestamp")
+    return due is not None, due is not None and now - datetime.fromisoformat(due) > CLOCK_TOLERANCE
+
+
+def _not_gone(pod: Object) -> Serving:
+    due = moment(datetime.fromisoformat(pod["metadata"]["deletionTimestamp"]))
     return Serving(
         "Unknown",
-        f"its pod should have been gone by {moment(due)}, and node {_node(pod)} does not confirm that it is: bring the"
-        " node back; if it is switched off for good, taint it node.kubernetes.io/out-of-service",
+        f"its pod should have been gone by {due}, and node {_node(pod)} does not confirm that it is: bring the node"
+        " back; if it is switched off for good, taint it node.kubernetes.io/out-of-service",
     )
 
 

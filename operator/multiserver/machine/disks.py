@@ -16,7 +16,9 @@ async def ask_disk(question: Callable[[], T], seconds: float) -> T:
     A question that hangs keeps its thread until the disk answers.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as deadline:
             return await asyncio.get_running_loop().run_in_executor(_THREADS, question)
     except TimeoutError:
+        if not deadline.expired():
+            raise  # It is the disk's own answer.
         raise TimeoutError(f"no answer within {seconds:g} s: look at the storage behind it") from None
