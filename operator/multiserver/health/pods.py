@@ -20,6 +20,7 @@ _WAITING_CURES = {
 _MEANINGLESS = {"FailedPreStopHook"}
 """A server that has stopped takes its hook with it, and Kubernetes calls that a failure; it says nothing else."""
 
+
 def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Object], now: datetime) -> Serving:
     """Judge a site's pod.
 
