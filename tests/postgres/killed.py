@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from multiserver.agent import comparing
+from multiserver.agent import verifying
 from multiserver.numbers.declared import ensure_declared
 from multiserver.postgres.connect import connect
 from multiserver.replication import completeness, leave, links
@@ -362,8 +362,8 @@ def notes_of_a_verification(scene: Scene) -> Play:
 
     async def do() -> None:
         async with connect(hamburg.target()) as own:
-            await own.execute(comparing.STORE_RESULT, [1, "{}"])
-            await own.execute(comparing.DOUBT, [1])
+            await own.execute(verifying.STORE_RESULT, [1, "{}"])
+            await own.execute(verifying.DOUBT, [1])
 
     yield by_agent(hamburg, do)
     doubted = hamburg.admin("update multiserver.links set doubted_at = null where doubted_at is not null returning 1")
