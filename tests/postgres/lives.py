@@ -98,11 +98,7 @@ class Lives:
         return asyncio.run(self._round(executioner or Executioner()))
 
     async def _round(self, executioner: Executioner) -> bool:
-        changed = False
-        names = {member.number: member.name for member in self.mesh}
-        for site in self.running:
-            async with mortal(site.target(), executioner) as connection:
-                changed |= await keep_for_peers(connection, site.number, names)
+        changed = await self._keep(executioner)
         for site in self.running:
             async with mortal(site.target(), executioner) as connection:
                 for peer in self.running:
@@ -112,6 +108,18 @@ class Lives:
                 peers = [peer.number for peer in self.mesh.peers(site)]
                 reached = [peer.number for peer in self.running if peer is not site]
                 changed |= await attempt(links.ensure_open(connection, peers, reached))
+        return changed
+
+    def keep(self) -> bool:
+        """Have every site keep its changes for its peers; tell whether something changed or waits."""
+        return asyncio.run(self._keep(Executioner()))
+
+    async def _keep(self, executioner: Executioner) -> bool:
+        changed = False
+        names = {member.number: member.name for member in self.mesh}
+        for site in self.running:
+            async with mortal(site.target(), executioner) as connection:
+                changed |= await keep_for_peers(connection, site.number, names)
         return changed
 
     async def _pull(self, own: Connection, site: Site, peer: Site, executioner: Executioner) -> bool:

@@ -6,7 +6,6 @@ sites, heals, and reads the log at every site.
 
 from typing import Any
 
-from tests.postgres.comparing import mend
 from tests.postgres.mesh import Mesh, Site
 from tests.postgres.servers import eventually
 from tests.postgres.test_conflicts import cut_off
@@ -281,46 +280,24 @@ def test_a_change_is_logged_although_its_winner_was_written_over_before_it_arriv
     assert others == set(), "each of the other changes was seen by the writer of the next"
 
 
-def test_a_change_is_noted_as_perhaps_seen_until_one_comes_that_saw_it(
+def test_a_change_that_a_later_one_overtook_is_not_noted_where_no_slot_was_lost(
     mesh: Mesh, berlin: Site, hamburg: Site, leipzig: Site
 ) -> None:
-    make(mesh, "log_perhaps")
+    make(mesh, "log_overtaking")
     berlin.cut(hamburg)
     try:
-        berlin.sql("update log_perhaps set note = 'berlin'")
-        Mesh([berlin, leipzig]).drain()
-        since = berlin.beat()
-        eventually(lambda: hamburg.has_beat(berlin, since), "hamburg has berlin's change")
-        hamburg.sql("update log_perhaps set note = 'hamburg saw it'")
+        berlin.sql("update log_overtaking set note = 'berlin'")
+        receives(hamburg, berlin)
+        hamburg.sql("update log_overtaking set note = 'hamburg saw it'")
         Mesh([hamburg, leipzig]).drain()
-        leipzig.sql("update log_perhaps set note = 'leipzig saw hamburg'")
+        leipzig.sql("update log_overtaking set note = 'leipzig saw hamburg'")
         Mesh([berlin, leipzig]).drain()
-        assert log(berlin, "log_perhaps") == [("berlin", "(1,berlin)", "leipzig", '(1,"leipzig saw hamburg")')]
-        how = "select detected from multiserver.conflict_log where \"table\" = 'public.log_perhaps'"
-        assert berlin.admin(how) == ["perhaps seen"]
+        assert berlin.sql("select note from log_overtaking") == ["leipzig saw hamburg"]
+        assert log(berlin, "log_overtaking") == []
     finally:
         berlin.heal(hamburg)
     mesh.drain()
-    assert logs(mesh, "log_perhaps") == NOTHING
-
-
-def test_a_change_that_is_known_to_be_everywhere_is_not_noted_as_perhaps_seen(
-    mesh: Mesh, berlin: Site, hamburg: Site, leipzig: Site
-) -> None:
-    make(mesh, "log_known")
-    mend(mesh)  # a site relies on what it hears only when a peer has vouched for it
-    berlin.sql("update log_known set note = 'berlin'")
-    mesh.drain()
-    berlin.cut(hamburg)
-    try:
-        hamburg.sql("update log_known set note = 'hamburg saw it'")
-        Mesh([hamburg, leipzig]).drain()
-        leipzig.sql("update log_known set note = 'leipzig saw hamburg'")
-        Mesh([berlin, leipzig]).drain()
-        assert log(berlin, "log_known") == []
-    finally:
-        berlin.heal(hamburg)
-    mesh.drain()
+    assert logs(mesh, "log_overtaking") == NOTHING
 
 
 def test_old_and_surplus_entries_are_purged(mesh: Mesh, berlin: Site, hamburg: Site) -> None:

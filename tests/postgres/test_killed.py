@@ -150,7 +150,7 @@ ELSEWHERE = {
             "forget_site",
             "is_rewound",
             "renounce",
-            "insert into slots",
+            "note_slot",
             "delete from slots",
         ],
         "test_lifecycle_*: killed before every statement",

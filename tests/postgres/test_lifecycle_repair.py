@@ -14,7 +14,7 @@ import pytest
 from multiserver.postgres.errors import StatementFailed
 from tests.postgres.comparing import pull
 from tests.postgres.lives import Executioner, Killed, Lives
-from tests.postgres.mesh import Site
+from tests.postgres.mesh import Mesh, Site
 from tests.postgres.rounds import facts_of
 from tests.postgres.servers import eventually
 from tests.postgres.test_collection import SET_CLOCK, WALL_CLOCK
@@ -76,25 +76,63 @@ def test_a_slot_that_postgresql_gave_up_is_made_anew(lives: Lives) -> None:
     lives.mesh.assert_registers_equal()
 
 
+@pytest.mark.parametrize("first", ["berlin", "hamburg"])
 @pytest.mark.parametrize("rows", [1, 20])
-def test_a_change_whose_winner_never_hears_of_it_is_in_the_conflict_log(lives: Lives, rows: int) -> None:
+def test_a_change_whose_winner_never_hears_of_it_is_in_the_conflict_log(lives: Lives, rows: int, first: str) -> None:
     """Comparing brings the winner alone, and nothing of what it went over; the slots that had both are lost."""
     mesh = lives.mesh
-    berlin, hamburg, _ = mesh.sites
+    berlin, hamburg, leipzig = mesh.sites
     berlin.sql("insert into visits (site, words) select n, 'first' from generate_series(1, %s) n", [rows])
+    for site in mesh:  # After that they rely on what they hear.
+        assert not lives.check_for_rewinding(site)
     mesh.drain()
-    mesh.cut_all()
+    for site, peer in ((hamburg, berlin), (leipzig, berlin), (hamburg, leipzig), (leipzig, hamburg)):
+        site.cut(peer)
     berlin.sql("update visits set words = 'lost' where words = 'first'")
+    for peer in (hamburg, leipzig):
+        since = peer.beat()
+        eventually(lambda peer=peer, since=since: berlin.has_beat(peer, since), "berlin has all of before its change")  # type: ignore[misc]
+        berlin.cut(peer)
     hamburg.sql("update visits set words = 'did not know it' where words = 'first'")
     hamburg.sql("update visits set words = 'nor this' where words = 'did not know it'")
     for site in mesh:
         for peer in mesh.peers(site):
             drop_slot(site, peer)
-    pull(berlin, hamburg)
+    if first == "berlin":
+        pull(berlin, hamburg)
+    else:  # Hamburg lacks nothing, says so, and never sees what its own changes went over.
+        lives.keep()
+        for site, peer in ((hamburg, berlin), (hamburg, leipzig), (leipzig, hamburg), (leipzig, berlin)):
+            assert asyncio.run(lives.pull(site, peer))
+        mesh.heal_all()
+        mesh.drain()
+        mesh.drain()
     lives.settle()
     assert mesh.equal("select count(*) from visits where words = 'nor this'") == [rows]
     entries = {entry for site in mesh for entry in site.admin("select key, losing_image from multiserver.conflicts")}
     assert len(entries) == rows and all(",lost" in image for _, image in entries)
+
+
+def test_a_change_is_noted_as_perhaps_seen_until_one_comes_that_saw_it(lives: Lives) -> None:
+    mesh = lives.mesh
+    berlin, hamburg, leipzig = mesh.sites
+    berlin.sql("insert into visits (site, words) values (1, 'first')")
+    mesh.drain()
+    leipzig.cut(berlin)
+    berlin.cut(hamburg)
+    berlin.sql("update visits set words = 'berlin'")
+    since = berlin.beat()
+    eventually(lambda: hamburg.has_beat(berlin, since), "hamburg has berlin's change")
+    hamburg.sql("update visits set words = 'hamburg saw it'")
+    Mesh([hamburg, leipzig]).drain()
+    drop_slot(berlin, leipzig)
+    leipzig.sql("update visits set words = 'leipzig saw hamburg'")
+    since = leipzig.beat()
+    eventually(lambda: berlin.has_beat(leipzig, since), "berlin has leipzig's change")
+    how = "select detected, losing_row like '%%,berlin)' from multiserver.conflict_log"
+    assert berlin.admin(how) == [("perhaps seen", True)]
+    lives.settle()
+    assert [site.admin(how) for site in mesh] == [[], [], []]
 
 
 def put_back_in_time(site: Site, writers: Writers, peers: list[Site]) -> None:

@@ -28,13 +28,6 @@ select pg_terminate_backend(active_pid, 1000) from pg_replication_slots
 where slot_name = %(name)s and active_pid is not null
 """
 
-BIRTH = """
-insert into multiserver.slots (peer_number, from_start)
-select %s, opened_at is null and closed_at is null and not exists (
-  select from multiserver.broken_history where how = 'rewound')
-from multiserver.site_settings
-"""
-
 
 async def ensure_slot(connection: Connection, peer_number: int) -> bool:
     """Make the own slot for a peer; from now on every change is kept until that peer has confirmed it.
@@ -49,7 +42,7 @@ async def ensure_slot(connection: Connection, peer_number: int) -> bool:
         return False
     await drop_slot(connection, peer_number)
     await connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", [state["name"]])
-    await connection.execute(BIRTH, [peer_number])
+    await connection.execute("select multiserver.note_slot(%s)", [peer_number])
     return True
 
 

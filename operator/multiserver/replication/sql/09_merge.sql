@@ -251,8 +251,7 @@ declare
       when not matched then insert ({columns}) overriding system value values ({values_of_x});';
 begin
   v := v || jsonb_build_object(
-    'x_saw_r', '(r.version = x.base or r.version < x.base
-      and not multiserver.may_be_unseen(r.version, (select multiserver.received_by_all())))');
+    'x_saw_r', '(r.version = x.base or r.version < x.base and not multiserver.may_be_unseen(r.version))');
   v := v || jsonb_build_object(
     'merge_keys', multiserver.render(steps, v || (v -> 'of_keys') || jsonb_build_object('set', v ->> 'keys',
       'write_set', multiserver.render('delete from only {table} t using {keys} where {t_is_x};', v || (v -> 'of_keys')))),

@@ -39,6 +39,38 @@ comment on table multiserver.slots is 'The births of this site''s slots for its 
 comment on column multiserver.slots.from_start is
   'The slot was made before this site opened for the first time, so the peer can lack nothing from before.';
 
+create table multiserver.gaps (
+  author integer not null,
+  after_version bigint not null,
+  to_version bigint not null
+);
+comment on table multiserver.gaps is
+  'Versions of a site''s changes that some other site may know by comparing only: then it has the newest of a key, and '
+  'never sees those before (23_conflicts.sql). Kept until everything up to them is collected.';
+
+-- A gap begins behind what is known to have come everywhere and ends now; the margin is for versions and clocks ahead.
+create function multiserver.note_gap(author integer, received bigint default null) returns void language sql
+begin atomic
+  insert into multiserver.gaps values (author, coalesce(received, multiserver.collected_horizon(), 0),
+    multiserver.version_at(multiserver.wall_clock() + 600 * 1000000::bigint, 0));
+end;
+
+-- A slot for a peer was made: its birth. What an earlier slot has not delivered is a gap.
+create function multiserver.note_slot(peer integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  is_first constant boolean := (
+    select opened_at is null and closed_at is null
+      and not exists (select from multiserver.broken_history where how = 'rewound')
+    from multiserver.site_settings);
+begin
+  if not is_first and exists (select from multiserver.heartbeats where server_number = peer) then
+    perform multiserver.note_gap(multiserver.server_number(),
+                                 multiserver.received_horizon(peer, multiserver.server_number()));
+  end if;
+  insert into multiserver.slots (peer_number, from_start) values (peer, is_first);
+end $$;
+
 -- What a site of this incarnation calls its slot for a peer. Each incarnation has slots of its own: the worker of a peer
 -- that still follows an earlier one finds none. To a slot of this incarnation it would confirm the position in the log
 -- that is gone, and all that this one writes before that position would silently never be sent.
@@ -66,6 +98,8 @@ begin
     on conflict (peer_number) do update set peer_incarnation = excluded.peer_incarnation;
   if before <> incarnation then
     perform multiserver.doubt_links();
+    -- What it wrote may not have come to all; and what was sent to its volume before, this one may not have.
+    perform multiserver.note_gap(number), multiserver.note_gap(multiserver.server_number());
   end if;
 end $$;
 
@@ -147,6 +181,7 @@ begin
   delete from multiserver.reports where server_number = number;
   if was_known then
     perform multiserver.doubt_links();
+    perform multiserver.note_gap(number);
     perform multiserver.follow_membership();
   end if;
   return was_known;

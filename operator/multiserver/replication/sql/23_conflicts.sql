@@ -6,11 +6,10 @@
 --   * The incoming change v loses against r, whose base is b: it was lost unseen if b < v, or if r was written at this very
 --     site: then v arrived only after it, whatever came between; or if the chain of changes up to r is unbroken here from
 --     a version below v: v is none of them (07_register.sql). (Not if b = v: then r's writer had exactly it.)
---   * The incoming change wins over r < b: as a rule the change b is under way, and whoever had to see r did. But where
---     slots were lost, comparing brings the newest change of a key without those before it. Then b may have been written
---     without r by a site that r never reaches, since r is gone here now. So r is noted as perhaps seen, unless all sites
---     are known to have it: by its own site, and by all while a link is in doubt, when its site may be gone. If a change
---     comes later whose base is r, it was seen, and the note goes.
+--   * The incoming change wins over r < b: as a rule the change b is under way, and whoever had to see r did. But behind a
+--     lost slot or a broken history comparing brings the newest change of a key without those before it. Then b may have
+--     been written without r at a site to which r never came. So r is noted as perhaps seen if it lies in a gap
+--     (21_links.sql). If a change comes later whose base is r, it was seen, and the note goes.
 -- A key without register row has no known version: never a conflict. Two deletions lose nothing.
 --
 -- Each site logs what it sees lost; every lost change is logged at one site at least. Merging an event again finds its
@@ -84,18 +83,20 @@ begin
                          where server_number = multiserver.version_site(version)), 0);
 end $$;
 
--- May the change that was known here be unseen by a later one, though that went over a later version still? All sites have
--- what was written up to `received` (75_collect.sql). A copy that catches up leaves the question to its donor.
-create function multiserver.may_be_unseen(version bigint, received bigint) returns boolean
+-- May the change that was known here be unseen by a later one, though that went over a later version still? It may if it
+-- lies in a gap, or will: if it is this site's own and there is no slot that keeps it for a peer.
+create function multiserver.may_be_unseen(version bigint) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  author constant integer := multiserver.version_site(version);
+  its_author constant integer := multiserver.version_site(version);
 begin
-  return (author = multiserver.server_number() or exists (select from multiserver.links where doubted_at is not null))
-    and (version > received
-         or not exists (select from multiserver.sites where server_number = author))
-    and not exists (select from multiserver.broken_history b, multiserver.site_settings s
-                    where b.how = 'copied' and s.opened_at is null);
+  return exists (select from multiserver.gaps
+                 where author = its_author and version > after_version and version <= to_version)
+    or its_author = multiserver.server_number() and exists (
+      select from multiserver.heartbeats h
+      where version > coalesce(multiserver.received_horizon(h.server_number, its_author), 0)
+        and not exists (select from multiserver.slots b join multiserver.peer_slots p using (peer_number)
+                        where b.peer_number = h.server_number and p.wal_status is distinct from 'lost'));
 end $$;
 
 -- Merge's call when a change has lost: whoever wrote it had its base.
@@ -114,8 +115,7 @@ declare
   known_image text;
 begin
   if incoming_deleted and known_deleted
-     or is_late and (incoming_base is null
-                     or not multiserver.may_be_unseen(known_version, multiserver.received_by_all())) then
+     or is_late and (incoming_base is null or not multiserver.may_be_unseen(known_version)) then
     return;
   end if;
   if not known_deleted then

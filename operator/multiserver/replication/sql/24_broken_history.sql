@@ -169,6 +169,7 @@ begin
   delete from multiserver.slots;
   delete from multiserver.runs;
   perform multiserver.doubt_links();
+  perform multiserver.note_gap(multiserver.server_number());
   return true;
 end $$;
 

@@ -121,6 +121,7 @@ begin
   perform multiserver.empty_local_tables();
   delete from multiserver.links;
   delete from multiserver.slots;
+  delete from multiserver.gaps;
   delete from multiserver.runs;
   delete from multiserver.heartbeats;
   perform multiserver.release_number_ranges();

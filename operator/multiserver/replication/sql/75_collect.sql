@@ -99,16 +99,13 @@ create function multiserver.collection_hold() returns text language sql stable
       from multiserver.sites receiver join multiserver.sites sender on sender.server_number <> receiver.server_number
       where multiserver.received_horizon(receiver.server_number, sender.server_number) is null) as reasons);
 
--- Up to which version every site has every event, as far as this site knows; null if it is the only one.
-create function multiserver.received_by_all() returns bigint language sql stable
-  return (select min(coalesce(multiserver.received_horizon(receiver.server_number, sender.server_number), 0))
-          from multiserver.sites receiver join multiserver.sites sender on sender.server_number <> receiver.server_number);
-
--- The same less the margin; null while it must not be relied on.
+-- Up to which version every site has every event, less the margin; null while that must not be relied on.
 create function multiserver.agreed_horizon() returns bigint language sql stable
   return (
-    select multiserver.received_by_all() - (date_part('epoch', collection_margin) * 1000000)::bigint * 1024
-    from multiserver.limits where multiserver.collection_hold() is null);
+    select min(multiserver.received_horizon(receiver.server_number, sender.server_number))
+             - (date_part('epoch', (select collection_margin from multiserver.limits)) * 1000000)::bigint * 1024
+    from multiserver.sites receiver join multiserver.sites sender on sender.server_number <> receiver.server_number
+    where multiserver.collection_hold() is null);
 
 -- The agent's call, every few seconds: go through the next blocks of the registers. Returns how many rows went. What is
 -- agreed now is persisted and told to the peers now, and used from the next call on: so they know what a change without
@@ -130,6 +127,7 @@ begin
     perform multiserver.send_heartbeat();
   end if;
   perform multiserver.forget_appended(horizon);
+  delete from multiserver.gaps where to_version <= horizon;
   insert into multiserver.collections (table_id)
     select table_id from multiserver.tables where multiserver.register_of(table_id) is not null on conflict do nothing;
   for step in
