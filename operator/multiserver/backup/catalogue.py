@@ -118,10 +118,11 @@ def parse_info(text: str) -> Stanza:
 def data_report(stanza: Stanza, now: datetime) -> BackupReport:
     """Give the report on the backups of the data. One from the future proves nothing, since its age is not known.
 
-    Where there is none of the present database, the newest of an earlier one is given, with a message: that it ages.
+    Where there is none of the present database, the newest of an earlier one is given, so that its age is told.
     """
+    present = stanza.present
     newest = max(
-        (backup for backup in stanza.present or stanza.backup if not is_ahead(backup.ended, now)),
+        (backup for backup in present or stanza.backup if not is_ahead(backup.ended, now)),
         key=lambda backup: backup.ended,
         default=None,
     )
@@ -130,7 +131,7 @@ def data_report(stanza: Stanza, now: datetime) -> BackupReport:
         stanza.problem
         or (_damage(newest) if newest else "")
         or (_in_the_way(ahead) if ahead else "")
-        or (_earlier(newest) if newest and newest not in stanza.present else "")
+        or (_earlier(newest) if newest and not present else "")
     )
     if newest is None:
         return BackupReport(count=len(stanza.backup), message=message)

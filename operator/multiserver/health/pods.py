@@ -35,12 +35,12 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
         return Serving("NotReady", newest) if newest else Serving("Starting", "its pod is being made")
     conditions = {c["type"]: c for c in pod.get("status", {}).get("conditions", [])}
     is_ready, are_containers = (conditions.get(of, {}).get("status") == "True" for of in ("Ready", "ContainersReady"))
-    is_stopping, is_overdue = _stopping(pod, now)
-    if is_overdue:
-        return _not_gone(pod)
+    gone_by = _gone_by(pod)
+    if gone_by and now - gone_by > CLOCK_TOLERANCE:
+        return _not_gone(pod, gone_by)
     if are_containers and not is_ready:
         return _silent_node(pod, conditions.get("Ready", {}))
-    if is_stopping:
+    if gone_by:
         return Serving("Starting", "its pod is being stopped")
     if is_ready:
         return Serving("Ready", _going(claims))
@@ -57,18 +57,18 @@ def _going(claims: Iterable[Object]) -> str:
     return f"volume {', '.join(names)} was deleted and is gone when the pod stops: copy the data first; not restarted"
 
 
-def _stopping(pod: Object, now: datetime) -> tuple[bool, bool]:
-    """Tell whether a pod is being stopped, and whether it should have been gone by now: its node has to confirm it."""
+def _gone_by(pod: Object) -> datetime | None:
+    """Give when a pod that is being stopped should be gone: the end of its grace period. None if it is not."""
     due = pod["metadata"].get("deletionTimestamp")
-    return due is not None, due is not None and now - datetime.fromisoformat(due) > CLOCK_TOLERANCE
+    return datetime.fromisoformat(due) if due else None
 
 
-def _not_gone(pod: Object) -> Serving:
-    due = moment(datetime.fromisoformat(pod["metadata"]["deletionTimestamp"]))
+def _not_gone(pod: Object, gone_by: datetime) -> Serving:
+    """Only the node can confirm that a pod is gone, and this one has not."""
     return Serving(
         "Unknown",
-        f"its pod should have been gone by {due}, and node {_node(pod)} does not confirm that it is: bring the node"
-        " back; if it is switched off for good, taint it node.kubernetes.io/out-of-service",
+        f"its pod should have been gone by {moment(gone_by)}, and node {_node(pod)} does not confirm that it is:"
+        " bring the node back; if it is switched off for good, taint it node.kubernetes.io/out-of-service",
     )
 
 
