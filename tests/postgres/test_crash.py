@@ -1,8 +1,9 @@
 """What a crash takes from a site though it was confirmed to its peers comes again; nobody counts on it before."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
-from signal import SIGKILL
+from signal import SIGKILL, SIGSTOP
 
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ def late(two: Mesh) -> Iterator[Mesh]:
     two.drain()
     mend(two)
     hamburg = two.sites[1]
-    for setting in ("wal_writer_delay = '10s'", "wal_retrieve_retry_interval = '10ms'"):
+    for setting in ("wal_writer_delay = '10s'", "autovacuum = off", "wal_retrieve_retry_interval = '10ms'"):
         hamburg.admin(f"alter system set {setting}")
     hamburg.admin("select pg_reload_conf()")
     yield two
@@ -36,8 +37,18 @@ def confirm_too_much(site: Site, peer: Site) -> None:
     eventually(partial(peer.admin, confirmed, [site.number, sent]), f"{peer.name} keeps nothing of it")
 
 
-def crash(site: Site) -> None:
+def keep_off_the_disk(site: Site) -> int:
+    """Stop the process that writes out what was committed without waiting for the disk; return its process id."""
+    writer: int = site.admin("select pid from pg_stat_activity where backend_type = 'walwriter'")[0]
+    os.kill(writer, SIGSTOP)
+    return writer
+
+
+def crash(site: Site, *stopped: int) -> None:
+    """Kill a site's server, and the processes of it that a test has stopped, and start it again."""
     site.server.stop(SIGKILL)
+    for process in stopped:
+        os.kill(process, SIGKILL)
     site.server.start()
 
 
@@ -48,10 +59,11 @@ def hear(site: Site, peer: Site) -> None:
 
 def test_rows_that_a_crash_took_though_they_were_confirmed_are_fetched_again(late: Mesh) -> None:
     berlin, hamburg = late.sites
+    writer = keep_off_the_disk(hamburg)
     berlin.sql("insert into visits values (1)")
     eventually(partial(hamburg.sql, "select 1 from visits"), "the row is merged")
     confirm_too_much(hamburg, berlin)
-    crash(hamburg)
+    crash(hamburg, writer)
     hear(hamburg, berlin)
     assert hamburg.sql("select id from visits") == [], "this test shows nothing: the row was on the disk"
     assert hamburg.admin("select doubted_at is not null from multiserver.links") == [True]
