@@ -1,4 +1,4 @@
-"""Lost slots and rewound sites are found from facts and repaired by rounds that may be killed; nothing is lost."""
+"""A site that was put back in time finds it out, takes no write before it has all, and gets back what it wrote."""
 
 import asyncio
 import os
@@ -6,133 +6,22 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, Signals
 from subprocess import run
 
 import pytest
 
 from multiserver.postgres.errors import StatementFailed
-from tests.postgres.comparing import pull
 from tests.postgres.lives import Executioner, Killed, Lives
-from tests.postgres.mesh import Mesh, Site
+from tests.postgres.mesh import Site
 from tests.postgres.rounds import facts_of
 from tests.postgres.servers import eventually
 from tests.postgres.test_collection import SET_CLOCK, WALL_CLOCK
 from tests.postgres.writers import Writers
 
 
-def birth(site: Site, peer: Site) -> str:
-    return str(site.admin("select birth from multiserver.slots where peer_number = %s", [peer.number])[0])
-
-
 def incarnation(site: Site) -> str:
     return str(site.admin("select incarnation from multiserver.site_settings")[0])
-
-
-def drop_slot(site: Site, peer: Site) -> None:
-    """Lose a slot, as a person or a disk that is full would."""
-    [name] = site.admin("select slot_name from multiserver.peer_slots where peer_number = %s", [peer.number])
-    site.admin("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", [name])
-    site.admin("select pg_drop_replication_slot(%s)", [name])
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_what_fell_into_the_gap_of_a_lost_slot_is_pulled(lives: Lives, writers: Writers, killed: bool) -> None:
-    berlin, hamburg, _ = lives.mesh.sites
-    with writers.writing():
-        before = birth(berlin, hamburg)
-        hamburg.cut(berlin)
-        drop_slot(berlin, hamburg)
-        lost = berlin.sql("insert into visits (site, words) values (1, 'into the gap') returning id")[0]
-        writers.wait_for_rows(30)
-        if killed:
-            assert lives.settle_though_killed() > 3
-        else:
-            lives.settle()
-        assert birth(berlin, hamburg) != before
-        assert hamburg.sql("select id from visits where words = 'into the gap'") == [lost]
-    writers.assert_nothing_lost_or_doubled()
-
-
-def test_a_slot_that_postgresql_gave_up_is_made_anew(lives: Lives) -> None:
-    berlin, hamburg, _ = lives.mesh.sites
-    hamburg.cut(berlin)
-    berlin.admin("alter system set max_slot_wal_keep_size = '1MB'")
-    berlin.admin("select pg_reload_conf()")
-    status = "select wal_status from multiserver.peer_slots where peer_number = 2"
-
-    def is_lost() -> bool:
-        berlin.sql("insert into visits (site, words) select 1, repeat('x', 900) from generate_series(1, 2000)")
-        berlin.admin("select pg_switch_wal()")
-        berlin.admin("checkpoint")
-        return berlin.admin(status) == ["lost"]
-
-    eventually(is_lost, "the slot is lost")
-    berlin.admin("alter system reset max_slot_wal_keep_size")
-    berlin.admin("select pg_reload_conf()")
-    lives.settle()
-    assert berlin.admin(status) == ["reserved"]
-    lives.mesh.equal("select count(*), sum(id) from visits")
-    lives.mesh.assert_registers_equal()
-
-
-@pytest.mark.parametrize("first", ["berlin", "hamburg"])
-@pytest.mark.parametrize("rows", [1, 20])
-def test_a_change_whose_winner_never_hears_of_it_is_in_the_conflict_log(lives: Lives, rows: int, first: str) -> None:
-    """Comparing brings the winner alone, and nothing of what it went over; the slots that had both are lost."""
-    mesh = lives.mesh
-    berlin, hamburg, leipzig = mesh.sites
-    berlin.sql("insert into visits (site, words) select n, 'first' from generate_series(1, %s) n", [rows])
-    for site in mesh:  # After that they rely on what they hear.
-        assert not lives.check_for_rewinding(site)
-    mesh.drain()
-    for site, peer in ((hamburg, berlin), (leipzig, berlin), (hamburg, leipzig), (leipzig, hamburg)):
-        site.cut(peer)
-    berlin.sql("update visits set words = 'lost' where words = 'first'")
-    for peer in (hamburg, leipzig):
-        since = peer.beat()
-        eventually(lambda peer=peer, since=since: berlin.has_beat(peer, since), "berlin has all of before its change")  # type: ignore[misc]
-        berlin.cut(peer)
-    hamburg.sql("update visits set words = 'did not know it' where words = 'first'")
-    hamburg.sql("update visits set words = 'nor this' where words = 'did not know it'")
-    for site in mesh:
-        for peer in mesh.peers(site):
-            drop_slot(site, peer)
-    if first == "berlin":
-        pull(berlin, hamburg)
-    else:  # Hamburg lacks nothing, says so, and never sees what its own changes went over.
-        lives.keep()
-        for site, peer in ((hamburg, berlin), (hamburg, leipzig), (leipzig, hamburg), (leipzig, berlin)):
-            assert asyncio.run(lives.pull(site, peer))
-        mesh.heal_all()
-        mesh.drain()
-        mesh.drain()
-    lives.settle()
-    assert mesh.equal("select count(*) from visits where words = 'nor this'") == [rows]
-    entries = {entry for site in mesh for entry in site.admin("select key, losing_image from multiserver.conflicts")}
-    assert len(entries) == rows and all(",lost" in image for _, image in entries)
-
-
-def test_a_change_is_noted_as_perhaps_seen_until_one_comes_that_saw_it(lives: Lives) -> None:
-    mesh = lives.mesh
-    berlin, hamburg, leipzig = mesh.sites
-    berlin.sql("insert into visits (site, words) values (1, 'first')")
-    mesh.drain()
-    leipzig.cut(berlin)
-    berlin.cut(hamburg)
-    berlin.sql("update visits set words = 'berlin'")
-    since = berlin.beat()
-    eventually(lambda: hamburg.has_beat(berlin, since), "hamburg has berlin's change")
-    hamburg.sql("update visits set words = 'hamburg saw it'")
-    Mesh([hamburg, leipzig]).drain()
-    drop_slot(berlin, leipzig)
-    leipzig.sql("update visits set words = 'leipzig saw hamburg'")
-    since = leipzig.beat()
-    eventually(lambda: berlin.has_beat(leipzig, since), "berlin has leipzig's change")
-    how = "select detected, losing_row like '%%,berlin)' from multiserver.conflict_log"
-    assert berlin.admin(how) == [("perhaps seen", True)]
-    lives.settle()
-    assert [site.admin(how) for site in mesh] == [[], [], []]
 
 
 def put_back_in_time(site: Site, writers: Writers, peers: list[Site]) -> None:
@@ -148,6 +37,25 @@ def put_back_in_time(site: Site, writers: Writers, peers: list[Site]) -> None:
     site.server.stop()
     site.server.put_back(saved)
     site.server.start()
+
+
+def snapshot(site: Site) -> Path:
+    """Copy a site's data while its server runs, all processes standing still, as a snapshot of its volume would be."""
+    assert site.server.process is not None
+    postmaster = site.server.process.pid
+    os.kill(postmaster, SIGSTOP)
+    children = [int(child) for child in run(["pgrep", "-P", str(postmaster)], capture_output=True).stdout.split()]
+    for child in children:
+        os.kill(child, SIGSTOP)
+    try:
+        return site.server.save("snapshot")
+    finally:
+        for process in (*children, postmaster):
+            os.kill(process, SIGCONT)
+
+
+def version_now(site: Site) -> int:
+    return int(site.admin("select multiserver.version_at(multiserver.wall_clock(), 0)")[0])
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -254,32 +162,15 @@ def test_a_snapshot_of_a_running_server_is_found_out_though_its_log_has_grown_be
     lives.mesh.assert_registers_equal()
 
 
-def snapshot(site: Site) -> Path:
-    """Copy a site's data while its server runs, all processes standing still, as a snapshot of its volume would be."""
-    assert site.server.process is not None
-    postmaster = site.server.process.pid
-    os.kill(postmaster, SIGSTOP)
-    children = [int(child) for child in run(["pgrep", "-P", str(postmaster)], capture_output=True).stdout.split()]
-    for child in children:
-        os.kill(child, SIGSTOP)
-    try:
-        return site.server.save("snapshot")
-    finally:
-        for process in (*children, postmaster):
-            os.kill(process, SIGCONT)
-
-
-@pytest.mark.parametrize("how", ["in order", "crash"])
-def test_a_restart_is_no_rewinding(lives: Lives, writers: Writers, how: str) -> None:
-    import signal
-
+@pytest.mark.parametrize("how", [SIGINT, SIGQUIT])
+def test_a_restart_is_no_rewinding(lives: Lives, writers: Writers, how: Signals) -> None:
     berlin, _, _ = lives.mesh.sites
     before = incarnation(berlin)
     with writers.writing():
         for _ in range(3):
             berlin.beat()
             writers.wait_for_rows(20)
-            berlin.server.stop(signal.SIGINT if how == "in order" else signal.SIGQUIT)
+            berlin.server.stop(how)
             berlin.server.start()
             assert not lives.check_for_rewinding(berlin)
             berlin.beat()
@@ -428,7 +319,3 @@ def test_a_site_that_was_put_back_gives_no_version_again_though_its_clock_is_beh
     berlin.admin(f"{SET_CLOCK} {WALL_CLOCK}")
     assert lives.mesh.equal("select words from visits") == ["after"]
     lives.mesh.assert_registers_equal()
-
-
-def version_now(site: Site) -> int:
-    return int(site.admin("select multiserver.version_at(multiserver.wall_clock(), 0)")[0])
