@@ -64,4 +64,6 @@ GROWTH = (
 
 JOIN = Measure("join.seconds", "Join: until the new site serves and has all", "s", "lower", 1.5, COPYING)
 VERIFY = Measure("verify.rate", "Verify: database compared a second, by versions and contents", "MB/s", "higher")
-"""Both are taken at several sizes in gigabytes."""
+COMPARE = Measure("compare.rate", "Compare after a crash that took nothing: database a second", "MB/s", "higher")
+REFETCH = Measure("refetch.rate", "Fetch what a lost slot kept away: rows a second", "1/s", "higher")
+"""All are taken at several sizes in gigabytes."""

@@ -1,4 +1,4 @@
-"""How long a joining site takes until it serves, beside the mere copying of the donor's files; and comparing sites."""
+"""How long a joining site takes until it serves, beside mere copying; and what comparing and fetching cost."""
 
 import asyncio
 import shutil
@@ -12,9 +12,9 @@ from benchmarks.catalogue import COPYING, OURS
 from benchmarks.lab import Lab
 from benchmarks.results import Results, Sample
 from hack.common.progress import say, step
-from multiserver.postgres.connect import connect
 from multiserver.replication.verify import Verified, verify
-from tests.postgres.lives import Lives, as_peer
+from tests.postgres.comparing import both, pull
+from tests.postgres.lives import Lives
 from tests.postgres.mesh import DATABASE, Site, build_now
 
 TABLE = "create table documents (id bigint primary key, title text not null, body text not null)"
@@ -23,6 +23,9 @@ ROWS = (
     " from generate_series(%(first)s::bigint, %(first)s + 199999) n"
 )
 ROWS_AT_ONCE = 200_000
+CHANGE = "update documents set title = 'changed ' || id where id between 1 and %(rows)s"
+CHANGED = "select count(*) from documents where title like 'changed %'"
+CHANGED_ROWS = 100_000
 MARK = "insert into documents values (-1, 'written after the join', '')"
 
 
@@ -35,17 +38,21 @@ def measure_joins(lab: Lab, sizes_gigabytes: Sequence[int], results: Results) ->
                 _fill(donor, size)
             copying = _copy_files(donor, lab.folder / "copy")
             with _joined(lives, donor, lab.folder / "joiner") as (joiner, joining):
-                comparing = _verify(joiner, donor)
+                verifying = _verify(joiner, donor)
+                comparing = _compare(joiner, donor)
+                fetching = _refetch(lives, joiner, donor) - comparing
             copying_again = _copy_files(donor, lab.folder / "copy")
             megabytes = _bytes(donor) / 1e6
         results.samples += [
             Sample("join.seconds", COPYING, 1, (copying + copying_again) / 2, size),
             Sample("join.seconds", OURS, 1, joining, size),
-            Sample("verify.rate", OURS, 1, megabytes / comparing, size),
+            Sample("verify.rate", OURS, 1, megabytes / verifying, size),
+            Sample("compare.rate", OURS, 1, megabytes / comparing, size),
+            Sample("refetch.rate", OURS, 1, CHANGED_ROWS / fetching, size),
         ]
         say(
             f"{size} GB: pg_basebackup {copying:.1f} and {copying_again:.1f} s, join {joining:.1f} s,"
-            f" verify {comparing:.1f} s"
+            f" verify {verifying:.1f} s, compare {comparing:.1f} s, fetch {CHANGED_ROWS} rows {fetching:.1f} s"
         )
 
 
@@ -97,10 +104,31 @@ def _verify(own: Site, peer: Site) -> float:
     """Prove that both sites hold the same, versions and contents; return the seconds."""
 
     async def run() -> Verified:
-        async with connect(own.target()) as here, connect(as_peer(peer)) as there:
+        async with both(own, peer) as (here, there):
             return await verify(here, there)
 
     begun = time.monotonic()
     verified = asyncio.run(run())
     assert verified.is_equal, verified
     return time.monotonic() - begun
+
+
+def _compare(own: Site, peer: Site) -> float:
+    """Compare versions, as a site does that crashed, and find nothing missing; return the seconds."""
+    begun = time.monotonic()
+    assert pull(own, peer) == 0
+    return time.monotonic() - begun
+
+
+def _refetch(lives: Lives, own: Site, peer: Site) -> float:
+    """Let a site miss changes since the slot for it is lost; return the seconds until it has them nevertheless."""
+    own.cut(peer)
+    peer.drop_slot(own)
+    peer.sql(CHANGE, {"rows": CHANGED_ROWS})
+    lives.keep()
+    begun = time.monotonic()
+    assert asyncio.run(lives.pull(own, peer)), "the link was whole"
+    seconds = time.monotonic() - begun
+    assert own.sql(CHANGED) == [CHANGED_ROWS]
+    lives.settle()
+    return seconds

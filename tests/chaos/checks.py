@@ -131,7 +131,8 @@ def appended_rows_stand_once(outcome: Outcome) -> Findings:
 def lost_changes_are_logged(outcome: Outcome) -> Findings:
     """A change that does not count in the end was seen by whoever wrote over it, or stands in a site's conflict log."""
     logged = frozenset(entry for site in outcome.lives for entry in site.conflicts)
-    forgotten = max(site.horizon for site in outcome.sites)  # all had seen that, whatever later changes name as base
+    # All had seen that, whatever later changes name as base; a volume that was lost may have forgotten the most.
+    forgotten = max(site.horizon for site in outcome.lives)
     for key, events in outcome.events.items():
         seen = {events[0].version}
         for position, event in enumerate(events):  # a change is newer than what it was written over

@@ -116,7 +116,7 @@ def read_site(site: Site) -> SiteFacts:
         read_parked(site, catalogue),
         read_journal(site, catalogue),
         read_conflicts(site, catalogue),
-        site.admin("select coalesce(multiserver.collected_horizon(), 0)")[0],
+        read_horizon(site),
     )
 
 
@@ -124,7 +124,11 @@ def read_past(site: Site) -> SiteFacts:
     """Return what is only there as long as a site's volume is."""
     catalogue = read_catalogue(site)
     journal, conflicts = read_journal(site, catalogue), read_conflicts(site, catalogue)
-    return SiteFacts(site.number, {}, {}, journal=journal, conflicts=conflicts)
+    return SiteFacts(site.number, {}, {}, journal=journal, conflicts=conflicts, horizon=read_horizon(site))
+
+
+def read_horizon(site: Site) -> int:
+    return int(site.admin("select coalesce(multiserver.collected_horizon(), 0)")[0])
 
 
 @dataclass(frozen=True)

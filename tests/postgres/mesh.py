@@ -59,6 +59,13 @@ class Site:
         query = "select 1 from multiserver.heartbeats where server_number = %s and sent_at >= %s"
         return bool(self.admin(query, [peer.number, since]))
 
+    def drop_slot(self, peer: "Site") -> None:
+        """Lose the slot for a peer, as a person or a disk that is full would."""
+        [name] = self.admin("select slot_name from multiserver.peer_slots where peer_number = %s", [peer.number])
+        end = "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s"
+        self.admin(end, [name])
+        self.admin("select pg_drop_replication_slot(%s)", [name])
+
     def link_error_count(self) -> int:
         return int(self.admin("select coalesce(sum(apply_error_count), 0) from pg_stat_subscription_stats")[0])
 

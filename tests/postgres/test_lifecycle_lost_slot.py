@@ -15,20 +15,13 @@ def birth(site: Site, peer: Site) -> str:
     return str(site.admin("select birth from multiserver.slots where peer_number = %s", [peer.number])[0])
 
 
-def drop_slot(site: Site, peer: Site) -> None:
-    """Lose a slot, as a person or a disk that is full would."""
-    [name] = site.admin("select slot_name from multiserver.peer_slots where peer_number = %s", [peer.number])
-    site.admin("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", [name])
-    site.admin("select pg_drop_replication_slot(%s)", [name])
-
-
 @pytest.mark.parametrize("killed", [False, True])
 def test_what_fell_into_the_gap_of_a_lost_slot_is_pulled(lives: Lives, writers: Writers, killed: bool) -> None:
     berlin, hamburg, _ = lives.mesh.sites
     with writers.writing():
         before = birth(berlin, hamburg)
         hamburg.cut(berlin)
-        drop_slot(berlin, hamburg)
+        berlin.drop_slot(hamburg)
         lost = berlin.sql("insert into visits (site, words) values (1, 'into the gap') returning id")[0]
         writers.wait_for_rows(30)
         if killed:
@@ -83,7 +76,7 @@ def test_a_change_whose_winner_never_hears_of_it_is_in_the_conflict_log(lives: L
     hamburg.sql("update visits set words = 'nor this' where words = 'did not know it'")
     for site in mesh:
         for peer in mesh.peers(site):
-            drop_slot(site, peer)
+            site.drop_slot(peer)
     if first == "berlin":
         pull(berlin, hamburg)
     else:  # Hamburg lacks nothing, says so, and never sees what its own changes went over.
@@ -111,7 +104,7 @@ def test_a_change_is_noted_as_perhaps_seen_until_one_comes_that_saw_it(lives: Li
     eventually(lambda: hamburg.has_beat(berlin, since), "hamburg has berlin's change")
     hamburg.sql("update visits set words = 'hamburg saw it'")
     Mesh([hamburg, leipzig]).drain()
-    drop_slot(berlin, leipzig)
+    berlin.drop_slot(leipzig)
     leipzig.sql("update visits set words = 'leipzig saw hamburg'")
     since = leipzig.beat()
     eventually(lambda: berlin.has_beat(leipzig, since), "berlin has leipzig's change")

@@ -66,6 +66,24 @@ def test_a_pull_of_what_is_there_does_nothing_and_is_not_journaled(mesh: Mesh, b
     assert hamburg.sql("select xmin::text from pulled_twice") == before
 
 
+def test_a_pull_reads_what_was_changed_lately_and_not_the_whole_table(two: Mesh) -> None:
+    berlin, hamburg = two.sites
+    berlin.sql("create table items (id integer primary key, note text)")
+    berlin.sql("insert into items select n, 'old' from generate_series(1, 1000) n")
+    two.drain()
+    two.cut_all()
+    berlin.sql("update items set note = 'new' where id <= 5")
+    read = "select seq_tup_read from pg_stat_user_tables where relname = 'items'"
+    pulling_now = "select 1 from pg_stat_activity where application_name = 'multiserver'"
+    before = [site.admin(read) for site in two]
+    assert pull(hamburg, berlin) == 5
+    for site in two:
+        eventually(lambda site=site: not site.admin(pulling_now), "what the sessions counted is handed in")  # type: ignore[misc]
+    assert [site.admin(read) for site in two] == before
+    two.heal_all()
+    two.equal("select * from items order by id")
+
+
 def test_parked_rows_are_pulled_and_count_as_the_state_of_their_key(two: Mesh) -> None:
     berlin, hamburg = two.sites
     berlin.sql("create table users (id integer primary key, login text unique)")

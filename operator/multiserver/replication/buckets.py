@@ -11,8 +11,8 @@ KEYS_IN_A_BUCKET = 1024
 """About so many: one differing row makes both sides name that many keys, some 50 KB."""
 BUCKETS_MAX = 1 << 16
 KEYS_AT_ONCE = 100_000
-"""States of so many keys of each side, some 70 MB, are held in memory at a time; each portion costs a pass over the
-table at both sides."""
+"""States of so many keys of each side, some 70 MB, are held in memory at a time; each portion costs a pass at both
+sides: over the register, to verify over the table too."""
 SITE_BITS = 1023
 """The lower bits of a version that are its site (sql/03_versions.sql)."""
 

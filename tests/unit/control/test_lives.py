@@ -623,7 +623,7 @@ class History:
         self.may_be_lost |= (present.rows if present else set()) - left - set().union(*others)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(STEPS)
 def test_whatever_happens_in_whatever_order_all_sites_end_open_and_equal_and_nothing_is_lost(steps):
     history = History()

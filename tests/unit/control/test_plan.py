@@ -71,7 +71,7 @@ DISTURBANCES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(DISTURBANCES)
 def test_whatever_interrupts_it_the_end_is_the_same(disturbances):
     world = World(a_cluster(*THREE))
@@ -102,7 +102,7 @@ def disturb(world: World, kind: str, detail) -> None:
             world.told()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_a_change_of_resources_restarts_one_site_at_a_time_however_it_is_interrupted(steps):
     world = settled()

@@ -3,11 +3,12 @@
 -- Slots carry every change, so sites that can talk end equal without this. It is here for what slots cannot do: close the
 -- gap behind a slot that was lost, fill a site that was copied or came back, and prove that two sites are equal.
 --
--- What is compared is the state of a key: the version of its register row and whether a row is present, parked rows
--- being present, too; with content also a hash of the row's text (but for rows that this site refuses: it may not be
--- able to read them). Keys fall into buckets by their hash, and a bucket's
--- checksum is the exclusive or of its keys' states: one sequential pass, a few bytes a bucket on the line. Only for
--- buckets that differ are single keys named, and only rows of keys that differ travel.
+-- To fetch what is lacking, versions are enough: a key that was not changed since the collected horizon is lacking nowhere,
+-- so only registers are read, however large the tables. To prove that sites are equal, whether a row is present is compared
+-- too, parked rows being present, and a hash of its text (but for rows that this site refuses: it may not be able to read
+-- them). Keys fall into buckets by their hash, and a bucket's checksum is the exclusive or of its keys' states: one
+-- sequential pass, a few bytes a bucket on the line. Only for buckets that differ are single keys named, and only rows of
+-- keys that differ travel.
 --
 -- Register rows up to the collected horizon may be gone at one site and still be there at the other. So up to the
 -- greater of both horizons a key has the version 0 and only its presence counts.
@@ -70,8 +71,9 @@ language sql stable
           cross join lateral (select substr(a.attname, 2)::integer as n where a.attname ~ '^k[0-9]+$') k
           where i.indrelid = format('multiserver.register_%s', p_table_id)::regclass and i.indisprimary);
 
--- The states of all keys of a table as a query: key_hash, k1, ..., version, present, content. Its parameter $1 is the
--- collected horizon. Keys that are absent and have no version are left out: they are not told apart from unknown ones.
+-- The states of a table's keys as a query: key_hash, k1, ..., version, present, content. Its parameter $1 is the collected
+-- horizon. Without contents it gives the keys that have a version above it; with contents all keys but those that are
+-- absent and have no version: they are not told apart from unknown ones.
 create function multiserver.states_query(p_table_id integer, with_content boolean) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -84,9 +86,7 @@ begin
       select uuid_hash_extended(event, 1) as key_hash, event as k1, version, true as present, null::bigint as content
       from multiserver.appended where table_id = {id} and version > $1$template$, v);
   end if;
-  v := v || jsonb_build_object('content', case when with_content
-      then format('hashtextextended(textin(record_out(row(%s))), 0)', multiserver.content_columns(p_table_id))
-      else 'null::bigint' end) || (
+  v := v || (
     select jsonb_build_object(
       'key_hash', string_agg(multiserver.key_column_hash(key_index, n), ' # ' order by n),
       'either_key', string_agg(format('coalesce(r.k%1$s, s.k%1$s) as k%1$s', n), ', ' order by n),
@@ -94,6 +94,11 @@ begin
       'key_of_r', string_agg(format('r.k%s', n), ', ' order by n),
       'r_is_parked', multiserver.register_is_text(p_table_id, 'parked'))
     from generate_series(1, (v ->> 'key_count')::integer) as n);
+  if not with_content then
+    return multiserver.render($template$
+      select {key_hash} as key_hash, {key_of_r}, version, not deleted as present, null::bigint as content
+      from {register} r where version > $1$template$, v);
+  end if;
   return multiserver.render($template$
     select {key_hash} as key_hash, key.*
     from (select {either_key}, case when r.version > $1 then r.version else 0 end as version,
@@ -110,7 +115,8 @@ begin
             join {register} r on {r_is_parked} and r.version = p.version and not r.deleted
             where p.table_id = {id}
           ) as s ({register_key}, present, content) on {r_is_s}) as key
-    where present or version > 0$template$, v);
+    where present or version > 0$template$, v || jsonb_build_object('content', format(
+      'hashtextextended(textin(record_out(row(%s))), 0)', multiserver.content_columns(p_table_id))));
 end $$;
 
 create function multiserver.require_schema(wanted bigint) returns void
