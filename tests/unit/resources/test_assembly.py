@@ -34,7 +34,7 @@ def empties(node: Any, path: str = "") -> Iterator[str]:
             yield from empties(value, f"{path}[]")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(clusters())
 def test_whatever_the_resource_every_object_is_valid_named_labelled_and_owned(cluster):
     objects = all_objects(cluster)
@@ -49,7 +49,7 @@ def test_whatever_the_resource_every_object_is_valid_named_labelled_and_owned(cl
     assert len(set(identities)) == len(identities)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(clusters())
 def test_the_same_resource_gives_the_same_objects_whatever_the_order_of_its_sites(cluster):
     turned = cluster.model_copy(update={"spec": cluster.spec.model_copy(update={"sites": cluster.spec.sites[::-1]})})
