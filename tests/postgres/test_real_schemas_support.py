@@ -273,18 +273,58 @@ def test_migrations_of_many_statements_in_one_string_with_comments(mesh: Mesh, b
     assert shape(mesh, "perms")
 
 
-def test_a_materialized_view_is_refreshed_at_each_site(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+def refresh_what_peers_did(site: Site) -> list[str | None]:
+    """Do what the agent does; tell for each view why it could not be refreshed."""
+    errors = []
+    while told := site.admin("select view, error from multiserver.refresh_next_view() where view is not null"):
+        errors.append(told[0][1])
+    return errors
+
+
+@pytest.mark.parametrize("how", ["", "concurrently"])
+def test_a_materialized_view_that_is_refreshed_at_one_site_is_refreshed_at_each(
+    mesh: Mesh, berlin: Site, hamburg: Site, leipzig: Site, how: str
+) -> None:
     berlin.sql("create table sold (id integer primary key, amount integer)")
-    berlin.sql("create materialized view sales as select count(*) as n, sum(amount) as total from sold")
-    berlin.sql("create unique index on sales (n)")
+    berlin.sql('create materialized view "Sales" as select count(*) as n, sum(amount) as total from sold')
+    if how:
+        berlin.sql('create unique index on "Sales" (n)')
     mesh.drain()
     hamburg.sql("insert into sold values (1, 5), (2, 6)")
+    hamburg.sql(f'refresh materialized view {how} "Sales"')
     mesh.drain()
-    for site in mesh:
-        site.sql("refresh materialized view concurrently sales")
-    assert mesh.equal("select n, total from sales") == [(2, 11)]
-    berlin.sql("drop materialized view sales")
-    assert mesh.equal("select to_regclass('sales')") == [None]
+    assert leipzig.sql('select n from "Sales"') == [0]
+    assert [refresh_what_peers_did(site) for site in mesh] == [[None], [], [None]]
+    assert mesh.equal('select n, total from "Sales"') == [(2, 11)]
+    assert [refresh_what_peers_did(site) for site in mesh] == [[], [], []], "no refresh leads to another"
+    berlin.sql('drop materialized view "Sales"; drop table sold')
+    assert mesh.equal("select to_regclass('sold')") == [None]
+
+
+def test_a_materialized_view_that_cannot_be_refreshed_holds_up_no_other_and_is_tried_again(
+    mesh: Mesh, berlin: Site, hamburg: Site
+) -> None:
+    berlin.sql("create table sold (id integer primary key, amount integer)")
+    berlin.sql("create materialized view shares as select 100 / amount as share from sold")
+    berlin.sql("create materialized view counts as select count(*) as n from sold")
+    mesh.drain()
+    berlin.cut(hamburg)
+    hamburg.sql("insert into sold values (1, 0)")
+    berlin.sql("refresh materialized view shares")
+    berlin.sql("insert into sold values (2, 50)")
+    berlin.sql("refresh materialized view counts")
+    since = berlin.beat()
+    eventually(lambda: hamburg.has_beat(berlin, since), "hamburg knows of both")
+    assert refresh_what_peers_did(hamburg) == ["division by zero", None]
+    assert hamburg.sql("select n from counts") == [2]
+    assert hamburg.admin("select view, error from multiserver.refreshes") == [("public.shares", "division by zero")]
+    hamburg.sql("delete from sold where id = 1")
+    hamburg.admin("update multiserver.refreshes set next_try = '-infinity'")
+    assert refresh_what_peers_did(hamburg) == [None]
+    assert hamburg.sql("select share from shares") == [2]
+    berlin.heal(hamburg)
+    berlin.sql("drop materialized view shares, counts; drop table sold")
+    mesh.drain()
 
 
 def test_domains_composites_and_ranges_are_made_everywhere(mesh: Mesh, berlin: Site, hamburg: Site) -> None:

@@ -38,6 +38,8 @@ from multiserver.settings import SitePaths
 
 logger = logging.getLogger(__name__)
 
+REFRESHING_SECONDS = 3600.0
+"""How long it may take to refresh a materialized view."""
 SENDING_SECONDS = 900.0
 """How long it may take to send the rows that a table had before it was replicated."""
 COMPARING_SECONDS = 24 * 3600.0
@@ -144,6 +146,7 @@ class Agent:
     def _keeping(self) -> tuple[Duty, ...]:
         """Give the duties that keep the site going."""
         beat = duties.Beat(self._database("heartbeat", SENDING_SECONDS))
+        views = duties.RefreshViews(self._database("refreshing", REFRESHING_SECONDS))
         password = duties.KeepPassword(self._database("password"), lambda: self.config, self._settings.password)
         archiver = self._database("repository")
         repository = duties.MakeRepository(archiver, self._pgbackrest, self._seen, self._look_at_backups)
@@ -162,6 +165,7 @@ class Agent:
             Duty("heartbeat", beat, 2, SENDING_SECONDS + 10, SEE_POSTGRES),
             Duty("purging", duties.PurgeJournal(self._database("purging")), 10, 15, SEE_POSTGRES),
             Duty("collecting", duties.KeepEngineSmall(self._database("collecting"), self._seen), 10, 15, SEE_POSTGRES),
+            Duty("refreshing", views, 5, COMPARING_SECONDS, SEE_POSTGRES),
             Duty("report", duties.PublishReport(self._database("report"), self.report), 10, 15, SEE_POSTGRES),
             Duty("password", password, 5, 15, SEE_MOUNTS),
             Duty("repository", repository, 10, 300, SEE_VOLUMES),

@@ -69,6 +69,25 @@ class KeepEngineSmall:
             self._seen.engine = Seen(datetime.now(UTC), await keep_small(connection))
 
 
+class RefreshViews:
+    """Refreshes the materialized views that a peer has refreshed, one after the other."""
+
+    def __init__(self, database: LocalDatabase) -> None:
+        self._database = database
+
+    async def __call__(self) -> None:
+        """Raises DatabaseError or NotYetError. A view that cannot be refreshed is told in the log and tried later."""
+        async with engine(self._database) as connection:
+            while True:
+                [(view, error)] = await connection.tuples("select * from multiserver.refresh_next_view()")
+                if view is None:
+                    return
+                if error:
+                    logger.warning("materialized view %s cannot be refreshed: %s; again in a minute", view, error)
+                else:
+                    logger.info("materialized view %s is refreshed, as at a peer", view)
+
+
 class PublishReport:
     """Sends the site's report to all sites, so that each of them can show the whole."""
 

@@ -31,9 +31,9 @@ comment on column multiserver.journal.layout is
   'Schema version at which the table got the columns that its rows were written with; for S the new schema version.';
 comment on column multiserver.journal.kind is
   'I inserted or U updated rows, D deleted keys, A rows added to a table without key, S schema change, H heartbeat, '
-  'R report.';
+  'R report, V materialized view refreshed.';
 comment on column multiserver.journal.content is
-  'I, U: the row image; D: the key, both in PostgreSQL''s text form of a row; S, H, R: a JSON document.';
+  'I, U: the row image; D: the key, both in PostgreSQL''s text form of a row; S, H, R, V: a JSON document.';
 comment on column multiserver.journal.contents is
   'Instead of content, if there are several: row images or keys; A: the event''s UUID, then row images.';
 

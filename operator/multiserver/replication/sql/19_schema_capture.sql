@@ -90,6 +90,7 @@ begin
   begin
     touched := multiserver.dropped_objects();
   exception when event_trigger_protocol_violated then
+    perform multiserver.capture_refresh();
     touched := multiserver.touched_objects();
   end;
   if cardinality(touched) = 0 or multiserver.server_number() is null then

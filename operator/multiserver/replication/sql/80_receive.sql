@@ -29,6 +29,7 @@ begin
       perform multiserver.settle_parked_rows();
     when new.kind = 'R' then perform multiserver.merge_report(new.version, new.content::jsonb);
     when new.kind = 'S' then perform multiserver.merge_schema(new.layout, new.content::jsonb);
+    when new.kind = 'V' then perform multiserver.merge_refresh(new.version, new.content::jsonb);
     else
       raise exception using errcode = 'MS002',
         message = format('site %s sent an event of kind %s, which this site''s engine does not know: waiting',
