@@ -56,6 +56,19 @@ async def test_a_sites_report_is_at_its_peers_at_once_when_a_line_goes_down(berl
         await wait_until(hamburg_knows, "hamburg knows that berlin does not reach leipzig")
 
 
+async def test_a_materialized_view_is_refreshed_as_at_a_peer(berlin: Site, hamburg: Site) -> None:
+    hamburg.sql("insert into multiserver.refreshes values ('public.never_there', 1)")
+    berlin.sql("set role app; create materialized view moments as select clock_timestamp() as at; reset role")
+    async with running(hamburg) as (agent,):
+        await all_connected(agent)
+        await wait_until(lambda: hamburg.sql("select to_regclass('moments') is not null") == [(True,)], "it is there")
+        before = hamburg.sql("select at from moments")
+        berlin.sql("set role app; refresh materialized view moments; reset role")
+        await wait_until(lambda: hamburg.sql("select at from moments") != before, "it is refreshed")
+        assert hamburg.sql("select * from multiserver.refreshes") == []
+    berlin.sql("set role app; drop materialized view moments; reset role")
+
+
 async def test_what_the_engine_keeps_is_kept_small_and_measured(berlin: Site) -> None:
     berlin.sql("set role app; create table if not exists forgotten (id integer primary key); reset role")
     columns = "(table_id, key, losing_version, winning_version, losing_deleted, winning_deleted, layout, detected,"
