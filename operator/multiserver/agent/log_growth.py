@@ -11,7 +11,7 @@ from multiserver.replication.observe import lsn_number
 WINDOW = timedelta(hours=1)
 SAMPLE_EVERY = timedelta(seconds=30)
 MEASURED_MIN = timedelta(minutes=2)
-"""A shorter time says little: an archived segment alone moves the log's end by 16 MiB."""
+"""A shorter time says little: an archived segment alone moves the log's end by 4 MiB."""
 
 
 class LogGrowth:

@@ -27,6 +27,8 @@ _INITDB = (
     "--builtin-locale=C.UTF-8",
     "--locale=C.UTF-8",
     "--data-checksums",
+    # Heartbeats begin a segment, and archive_timeout ends it: so an idle site keeps little log for a peer that is away.
+    "--wal-segsize=4",
     # No password exists; pg_hba.conf of the site decides who may come in otherwise.
     "--auth-local=peer",
     "--auth-host=reject",

@@ -21,11 +21,15 @@ def test_tls_1_3_the_socket_and_archiving_are_as_the_pod_needs_them():
             "ident_file": "/etc/multiserver/config/pg_ident.conf",
             "unix_socket_directories": "/run/multiserver",
             "archive_mode": "on",
-            "archive_timeout": "60s",
             "log_destination": "stderr",
         }.items()
     )
     assert found["archive_command"].endswith("archive-push %p")
+
+
+@pytest.mark.parametrize(("sites", "seconds"), [(["berlin"], "1min"), (["berlin", "hamburg"], "5min")])
+def test_a_site_without_peers_archives_more_often(sites, seconds):
+    assert settings(a_cluster(*sites), "berlin")["archive_timeout"] == seconds
 
 
 def test_no_library_takes_the_place_of_the_command_that_archives():
