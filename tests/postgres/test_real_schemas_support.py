@@ -10,6 +10,7 @@ from itertools import pairwise
 import psycopg
 import pytest
 
+from multiserver.replication.links import link_name
 from tests.postgres.mesh import Mesh, Site
 from tests.postgres.servers import eventually
 from tests.postgres.test_conflicts import cut_off
@@ -222,17 +223,36 @@ def test_settings_of_the_database_do_not_stall_the_merge(mesh: Mesh, berlin: Sit
     for name, value in settings.items():
         hamburg.admin(f"alter database app set {name} = {value}")
     try:
-        hamburg.cut(berlin)
-        hamburg.heal(berlin)  # a new worker, with the new settings
+        start_anew(hamburg, berlin)  # only a new worker has the new settings
         berlin.sql("insert into dated values (1, '2026-02-03', '{null,a}')")
         read = "select to_char(day, 'YYYY-MM-DD'), tags from dated"
         eventually(lambda: hamburg.admin(read) == [("2026-02-03", [None, "a"])], "merged")
+        berlin.sql(
+            "set check_function_bodies = off; create function count_later() returns bigint language sql as"
+            " 'select count(*) from not_there_yet'; reset check_function_bodies"
+        )
+        berlin.sql("alter table dated add column note text")
+        made = (
+            "select to_regprocedure('count_later()') is not null and exists"
+            " (select from pg_attribute where attrelid = 'dated'::regclass and attname = 'note')"
+        )
+        eventually(lambda: hamburg.admin(made) == [True], "the schema changes, too")
     finally:
         for name in settings:
             hamburg.admin(f"set transaction read write; alter database app reset {name}")
-    hamburg.cut(berlin)
-    hamburg.heal(berlin)
+        start_anew(hamburg, berlin)
     mesh.drain()
+
+
+def start_anew(site: Site, peer: Site) -> None:
+    """Let another apply worker take over."""
+    query = "select pid from pg_stat_subscription where subname = %s"
+    name = [link_name(peer.number)]
+    [before] = site.admin(query, name)
+    site.cut(peer)
+    eventually(lambda: site.admin(query, name) == [None], "the worker has ended")
+    site.heal(peer)
+    eventually(lambda: site.admin(query, name)[0] not in (None, before), "another worker runs")
 
 
 def test_a_sequence_that_feeds_no_default_and_one_shared_by_two_tables(mesh: Mesh, berlin: Site) -> None:
