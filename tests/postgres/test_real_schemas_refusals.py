@@ -1,5 +1,7 @@
 """What the engine refuses in the schemas of real applications: each time with the object's name and the way out."""
 
+import re
+
 import psycopg
 import pytest
 
@@ -46,27 +48,88 @@ def warnings_of(site: Site, statement: str) -> list[str]:
             "public.no_overlap or use a trigger, or exclude the table",
         ),
         (
+            "one_guest",
+            "(id integer primary key, room integer, during int4range, exclude using gist (room with =, during with &&))",
+            "EXCLUDE with operator && is not supported: drop constraint one_guest_room_during_excl of table "
+            "public.one_guest or use a trigger, or exclude the table",
+        ),
+        (
             "late_key",
             "(id integer primary key deferrable)",
-            "primary key late_key_pkey of table public.late_key is DEFERRABLE: drop it and add it again NOT "
-            "DEFERRABLE, or exclude the table",
+            "primary key late_key_pkey of table public.late_key is DEFERRABLE: replace it (ALTER TABLE public.late_key "
+            "DROP CONSTRAINT late_key_pkey, ADD CONSTRAINT late_key_pkey PRIMARY KEY (id)), or exclude the table",
         ),
         (
             "late_rule",
             "(id integer primary key, n integer unique deferrable initially deferred)",
-            "unique constraint late_rule_n_key of table public.late_rule is DEFERRABLE: drop it and add it again NOT "
-            "DEFERRABLE, or exclude the table",
+            "unique constraint late_rule_n_key of table public.late_rule is DEFERRABLE: replace it (ALTER TABLE "
+            "public.late_rule DROP CONSTRAINT late_rule_n_key, ADD CONSTRAINT late_rule_n_key UNIQUE (n)), or exclude "
+            "the table",
+        ),
+        (
+            "late_exclude",
+            "(id integer primary key, n integer, exclude using hash (n with =) where (n > 0) deferrable)",
+            "EXCLUDE constraint late_exclude_n_excl of table public.late_exclude is DEFERRABLE: replace it (ALTER TABLE "
+            "public.late_exclude DROP CONSTRAINT late_exclude_n_excl, ADD CONSTRAINT late_exclude_n_excl EXCLUDE USING "
+            "hash (n WITH =) WHERE ((n > 0))), or exclude the table",
         ),
     ],
 )
 def test_tables_whose_rows_stay_are_named_with_the_cure(
     mesh: Mesh, berlin: Site, hamburg: Site, name: str, columns: str, reason: str
 ) -> None:
+    berlin.sql("create extension if not exists btree_gist")
     assert warnings_of(berlin, f"create table {name} {columns}") == [f"MS010: rows will stay at this site: {reason}"]
     mesh.drain()
     assert [site.admin(REASON, [f"public.{name}"]) for site in mesh] == [[reason]] * 3
     berlin.sql(f"drop table {name}")
     assert berlin.admin(REASON, [f"public.{name}"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "cure"),
+    [
+        (
+            "by_the_hour",
+            "(id integer primary key, during int4range, exclude using gist (during with &&))",
+            "drop constraint by_the_hour_during_excl of table public.by_the_hour",
+        ),
+        (
+            "by_the_room",
+            "(id integer primary key, room integer, during int4range, exclude using gist (room with =, during with &&))",
+            "drop constraint by_the_room_room_during_excl of table public.by_the_room",
+        ),
+        ("key_later", "(id integer primary key deferrable)", None),
+        ("rule_later", "(id integer primary key, n integer, unique (n) deferrable initially deferred)", None),
+        (
+            "exclude_later",
+            "(id integer primary key, n integer, exclude using hash (n with =) where (n > 0) deferrable)",
+            None,
+        ),
+    ],
+)
+def test_rows_stay_until_the_cure_that_was_told_is_run(
+    mesh: Mesh, berlin: Site, hamburg: Site, name: str, columns: str, cure: str | None
+) -> None:
+    berlin.sql("create extension if not exists btree_gist")
+    berlin.sql(f"create table {name} {columns}")
+    berlin.sql(f"insert into {name} values (1)")
+    mesh.drain()
+    hamburg.sql(f"insert into {name} values (2)")
+    mesh.drain()
+    assert [site.sql(f"select id from {name}") for site in mesh] == [[1], [2], []]
+
+    [reason] = berlin.admin(REASON, [f"public.{name}"])
+    if cure is None:
+        [statement] = re.findall(r"replace it \((.*)\), or exclude", reason)
+    else:
+        assert f": {cure} or " in reason
+        constraint, _, table = cure.partition(" of table ")
+        statement = f"alter table {table} {constraint}"
+    berlin.sql(statement)
+    berlin.sql(f"insert into {name} values (3)")
+    assert mesh.equal(f"select id from {name} order by id") == [1, 2, 3]
+    assert [site.admin(REASON, [f"public.{name}"]) for site in mesh] == [[], [], []]
 
 
 def test_an_unlogged_table(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
@@ -76,8 +139,12 @@ def test_an_unlogged_table(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
         f"MS010: rows will stay at this site: {reason}"
     ]
     berlin.sql("insert into quick values (1)")
+    mesh.drain()
+    assert hamburg.sql("select count(*) from quick") == [0]
+    assert [site.admin(REASON, ["public.quick"]) for site in mesh] == [[reason]] * 3
     berlin.sql(cure)
     assert mesh.equal("select id from quick") == [1]
+    assert [site.admin(REASON, ["public.quick"]) for site in mesh] == [[], [], []]
 
 
 def test_the_cure_for_a_missing_key_is_a_statement_that_works(mesh: Mesh, berlin: Site, hamburg: Site) -> None:

@@ -51,12 +51,15 @@ begin
   elsif t.relkind = 'f' then
     return format('table %s is a foreign table: each site needs it for itself; exclude it', name);
   end if;
+  -- Replaced by one statement: between two of them the table would begin to be replicated, and a rule could be refused
+  -- because of its rows (15_schema_refusals.sql).
   select case contype when 'p' then 'primary key' when 'u' then 'unique constraint' else 'EXCLUDE constraint' end as kind,
-      conname into k
+      quote_ident(conname) as conname,
+      regexp_replace(pg_get_constraintdef(oid), ' DEFERRABLE( INITIALLY DEFERRED)?$', '') as definition into k
     from pg_constraint where conrelid = relation and contype in ('p', 'u', 'x') and condeferrable limit 1;
   if found then
-    return format('%s %s of table %s is DEFERRABLE: drop it and add it again NOT DEFERRABLE, or exclude the table', k.kind,
-                  quote_ident(k.conname), name);
+    return format('%s %s of table %s is DEFERRABLE: replace it (ALTER TABLE %3$s DROP CONSTRAINT %2$s, ADD CONSTRAINT %2$s '
+                  '%4$s), or exclude the table', k.kind, k.conname, name, k.definition);
   end if;
   select c.conname, o.oprname into k
     from pg_constraint c cross join unnest(c.conexclop) x join pg_operator o on o.oid = x
