@@ -8,6 +8,17 @@ from multiserver.postgres.connect import connect
 from multiserver.replication.local_tables import ensure_local_tables
 from multiserver.replication.observe import observe
 from tests.postgres.mesh import Mesh, Site
+from tests.postgres.test_real_schemas_refusals import REASON, warnings_of
+
+REFUSED = {
+    "local_scans": "table {} (who text primary key, content oid default lo_from_bytea(0, 'scan'))",
+    "local_visits": "table {} (who text, during int4range default '[1,2)', exclude using gist (during with &&),"
+    " primary key (who))",
+    "local_turns": "table {} (who text primary key, n integer default 1, unique (n) deferrable)",
+    "local_lines": "table {} (who text unique)",
+    "local_cache": "unlogged table {} (who text primary key)",
+}
+"""Tables that are refused, or whose rows are, unless they are declared local."""
 
 
 async def declare(mesh: Mesh, *patterns: str) -> list[bool]:
@@ -81,3 +92,38 @@ async def test_a_replicated_table_becomes_local_and_back(mesh: Mesh, berlin: Sit
     assert rows(mesh, "carts") == [["all", "berlin", "hamburg", "leipzig"]] * 3
     hamburg.sql("delete from carts where who <> 'all'")
     assert rows(mesh, "carts") == [["all"]] * 3
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_would_be_refused_is_made_without_a_word_where_it_is_declared_local(
+    mesh: Mesh, berlin: Site, name: str
+) -> None:
+    await declare(mesh, f"public.{name}")
+    assert warnings_of(berlin, f"create {REFUSED[name].format(name)}") == []
+    mesh.drain()
+    for site in mesh:
+        site.sql(f"insert into {name} values ('{site.name}')")
+    assert rows(mesh, name) == [["berlin"], ["hamburg"], ["leipzig"]]
+    assert [site.admin(REASON, [f"public.{name}"]) for site in mesh] == [[], [], []]
+    persistence = f"select relpersistence::text from pg_class where oid = '{name}'::regclass"
+    assert mesh.equal(persistence) == ["u" if "unlogged" in REFUSED[name] else "p"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_was_refused_is_no_fault_any_more_once_it_is_declared_local(
+    mesh: Mesh, berlin: Site, name: str
+) -> None:
+    late = f"{name}_late"
+    warned = warnings_of(berlin, f"create {REFUSED[name].format(late)}")
+    assert len(warned) == (name != "local_scans")  # only the rows tell that a column holds large objects
+    mesh.drain()
+    for site in mesh:
+        site.sql(f"insert into {late} values ('{site.name}')")
+    assert [len(site.admin(REASON, [f"public.{late}"])) for site in mesh] == [1, 1, 1]
+    await declare(mesh, f"public.{late}")
+    mesh.drain()
+    assert [site.admin(REASON, [f"public.{late}"]) for site in mesh] == [[], [], []]
+    for site in mesh:
+        site.sql(f"update {late} set who = upper(who) where who = '{site.name}'")
+    changed = [[who for who in there if who.isupper()] for there in rows(mesh, late)]
+    assert changed == [["BERLIN"], ["HAMBURG"], ["LEIPZIG"]]

@@ -49,7 +49,8 @@ def warnings_of(site: Site, statement: str) -> list[str]:
         ),
         (
             "one_guest",
-            "(id integer primary key, room integer, during int4range, exclude using gist (room with =, during with &&))",
+            "(id integer primary key, room integer, during int4range,"
+            " exclude using gist (room with =, during with &&))",
             "EXCLUDE with operator && is not supported: drop constraint one_guest_room_during_excl of table "
             "public.one_guest or use a trigger, or exclude the table",
         ),
@@ -69,8 +70,8 @@ def warnings_of(site: Site, statement: str) -> list[str]:
         (
             "late_exclude",
             "(id integer primary key, n integer, exclude using hash (n with =) where (n > 0) deferrable)",
-            "EXCLUDE constraint late_exclude_n_excl of table public.late_exclude is DEFERRABLE: replace it (ALTER TABLE "
-            "public.late_exclude DROP CONSTRAINT late_exclude_n_excl, ADD CONSTRAINT late_exclude_n_excl EXCLUDE USING "
+            "EXCLUDE constraint late_exclude_n_excl of table public.late_exclude is DEFERRABLE: replace it (ALTER "
+            "TABLE public.late_exclude DROP CONSTRAINT late_exclude_n_excl, ADD CONSTRAINT late_exclude_n_excl EXCLUDE USING "
             "hash (n WITH =) WHERE ((n > 0))), or exclude the table",
         ),
     ],
@@ -96,7 +97,8 @@ def test_tables_whose_rows_stay_are_named_with_the_cure(
         ),
         (
             "by_the_room",
-            "(id integer primary key, room integer, during int4range, exclude using gist (room with =, during with &&))",
+            "(id integer primary key, room integer, during int4range,"
+            " exclude using gist (room with =, during with &&))",
             "drop constraint by_the_room_room_during_excl of table public.by_the_room",
         ),
         ("key_later", "(id integer primary key deferrable)", None),
