@@ -1,7 +1,11 @@
 """Tables that inherit, and partitioned tables: each table of a hierarchy replicates its own rows, each row once."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.postgres.comparing import lose_slots, pull, verify
+from tests.postgres.lives import Lives
 from tests.postgres.mesh import Mesh, Site
 from tests.postgres.test_conflicts import cut_off
 from tests.postgres.test_schema import shape
@@ -77,6 +81,59 @@ def test_an_emptied_parent_counts_as_empty_though_its_children_have_rows(mesh: M
     berlin.sql(f"insert into {family}_b values (1, 'b', 'left')")
     berlin.sql(f"alter table only {family} add constraint no_rows unique (note)")
     assert shape(mesh, family)
+
+
+def test_tables_are_compared_one_by_one(mesh: Mesh, berlin: Site, hamburg: Site, family: str) -> None:
+    berlin.sql(f"insert into {family} values (1, 'right')")
+    berlin.sql(f"insert into {family}_a values (1, 'right', 0.5)")
+    mesh.drain()
+    assert verify(berlin, hamburg).is_equal
+    hamburg.admin("set session_replication_role = replica")
+    hamburg.admin(f"update only {family}_a set note = 'wrong'")
+    hamburg.admin("reset session_replication_role")
+    try:
+        [difference] = verify(berlin, hamburg).differences
+        assert (difference.table, difference.rows) == (f"public.{family}_a", 1)
+    finally:
+        berlin.sql(f"update only {family}_a set note = note")
+    assert mesh.equal(f"select note from {family}") == ["right", "right"]
+
+
+def test_what_is_pulled_is_the_tables_own_rows(two: Mesh) -> None:
+    berlin, hamburg = two.sites
+    berlin.sql("create table places (id integer primary key, note text)")
+    berlin.sql("create table wards (beds integer, primary key (id)) inherits (places)")
+    two.drain()
+    two.cut_all()
+    berlin.sql("insert into places values (1, 'place'), (3, 'place')")
+    berlin.sql("insert into wards values (1, 'ward', 8), (2, 'ward', 9)")
+    lose_slots(two)
+    two.heal_all()
+    assert pull(hamburg, berlin) == 4
+    assert rows(two, "places") == [
+        ("places", 1, "place"),
+        ("places", 3, "place"),
+        ("wards", 1, "ward"),
+        ("wards", 2, "ward"),
+    ]
+    assert two.equal("select id, beds from wards order by id") == [(1, 8), (2, 9)]
+    two.assert_registers_equal()
+
+
+def test_a_copy_empties_a_local_parent_and_no_child_of_it(lives: Lives, tmp_path: Path) -> None:
+    berlin, hamburg, _ = lives.mesh.sites
+    for site in lives.mesh:
+        site.admin("select multiserver.declare_local_tables('{public.places}')")
+    berlin.sql("create table places (id integer primary key, note text)")
+    berlin.sql("create table wards (primary key (id)) inherits (places)")
+    lives.mesh.drain()
+    hamburg.sql("insert into places values (1, 'hamburg')")
+    hamburg.sql("insert into wards values (1, 'everywhere')")
+    dresden = lives.join(4, hamburg, tmp_path / "dresden")
+    lives.settle()
+    assert dresden.sql("select tableoid::regclass::text, note from places") == [("wards", "everywhere")]
+    assert lives.mesh.equal("select note from wards") == ["everywhere"]
+    assert hamburg.sql("select note from only places") == ["hamburg"]
 
 
 def test_conflicts_are_decided_table_by_table(mesh: Mesh, berlin: Site, hamburg: Site, family: str) -> None:

@@ -71,8 +71,8 @@ def warnings_of(site: Site, statement: str) -> list[str]:
             "late_exclude",
             "(id integer primary key, n integer, exclude using hash (n with =) where (n > 0) deferrable)",
             "EXCLUDE constraint late_exclude_n_excl of table public.late_exclude is DEFERRABLE: replace it (ALTER "
-            "TABLE public.late_exclude DROP CONSTRAINT late_exclude_n_excl, ADD CONSTRAINT late_exclude_n_excl EXCLUDE USING "
-            "hash (n WITH =) WHERE ((n > 0))), or exclude the table",
+            "TABLE public.late_exclude DROP CONSTRAINT late_exclude_n_excl, ADD CONSTRAINT late_exclude_n_excl EXCLUDE "
+            "USING hash (n WITH =) WHERE ((n > 0))), or exclude the table",
         ),
     ],
 )
