@@ -60,7 +60,8 @@ def _site(snapshot: Snapshot, plan: Plan, name: str) -> SiteView:
         report_is_live=seen.report_is_live,
         unreachable=seen.error,
         unreachable_since=seen.since,
-        system_id=seen.system_id,
+        # A volume that must not be opened never takes the place of the one that is known.
+        system_id=seen.system_id if database and not database.held_back else None,
         missing_links=database.missing_links if database else None,
         open=facts.opened_at is not None and facts.owner_may_login if facts else None,
         blocked=database.held_back or database.beyond_repair if database else "",

@@ -116,7 +116,7 @@ def _site(site: SiteView, told: SiteStatus, now: datetime) -> SiteStatus:
         name=site.name,
         server_number=site.server_number,
         address=site.address,
-        system_id=site.system_id or (report.database.system_id if report else None) or told.system_id,
+        system_id=site.system_id or told.system_id,
         state=site.serving.state,
         message=message,
         version=_version(report) or told.version,

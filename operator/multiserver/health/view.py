@@ -47,6 +47,7 @@ class SiteView:
     """Why the operator cannot speak to the site; empty while it can."""
     unreachable_since: datetime | None = None
     system_id: str | None = None
+    """Names its data volume; None where there is no answer, or the volume is not the one that the site had."""
     missing_links: tuple[str, ...] | None = None
     """Peers to which a slot or subscription is still to be made; None where it is not known."""
     open: bool | None = None

@@ -17,13 +17,16 @@ from typing import Any
 
 from multiserver.api.names import MANAGER, SITE_LABEL, Names
 from multiserver.api.spec import Cluster
-from multiserver.api.status import SiteStatus, Status
+from multiserver.api.status import Status
+from multiserver.control.act import Done
 from multiserver.control.plan import CONTROLLER_REVISION_LABEL, plan
 from multiserver.control.plan import actions as do
 from multiserver.control.plan.joining import is_marked
 from multiserver.control.plan.keys import blueprint_of
 from multiserver.control.plan.links import conninfo_to
+from multiserver.control.report import view_of
 from multiserver.control.snapshot import SiteSeen, Snapshot
+from multiserver.health.status import status
 from multiserver.identity import certificates
 from multiserver.kube.drift import marked
 from multiserver.numbers.declared import declared_for
@@ -503,9 +506,10 @@ class World:
         return str(self._uids)
 
     def told(self) -> None:
-        """Write the system ids into the status, as the operator's report would."""
-        sites = [SiteStatus(name=name, system_id=volume.system_id) for name, volume in self.volumes.items()]
-        self.status = Status(sites=sites)
+        """Write the status, as the operator's report would."""
+        snapshot = self.snapshot()
+        view = view_of(snapshot, plan(snapshot), Done(changed=False, failures=(), waiting=()))
+        self.status = status(view, self.status)
 
 
 def _doubt(database: Database) -> None:

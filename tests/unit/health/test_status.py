@@ -117,6 +117,14 @@ def test_rows_kept_aside_and_conflicts_are_told_in_steps():
     assert counted(0, 300, first).sites[0].conflicts_last_day == 300
 
 
+def test_the_volume_that_is_known_stays_told_whatever_another_one_reports():
+    before = told()
+
+    new = told(a_site("berlin", system_id=None), before=before)
+
+    assert new.sites[0].system_id == before.sites[0].system_id
+
+
 def test_the_schema_site_stays_told():
     known = told(schema_site="berlin")
 
