@@ -345,6 +345,40 @@ def test_a_changed_policy_is_followed_while_keys_are_still_to_be_made():
     assert owned(world, *THREE) == {False}
 
 
+LARGER = {"storage": {"size": "21Gi"}}
+
+
+def test_a_changed_policy_holds_also_for_a_volume_that_cannot_grow_as_is_declared():
+    world = settled(deletionPolicy="Delete")
+    world.volumes_can_grow = False
+    change(world, database=LARGER)
+    world.round()
+    change(world, deletionPolicy="Retain")
+    world.round()
+
+    assert owned(world, *THREE) == {False}
+    left = plan(world.snapshot()).actions
+    assert [action.words for action in left] == [f"apply PersistentVolumeClaim lab-{site}-data" for site in THREE]
+    world.volumes_can_grow = True
+    world.settle()
+    assert world.objects["PersistentVolumeClaim", "lab-berlin-data"]["spec"]["resources"] == {
+        "requests": {"storage": "21Gi"}
+    }
+
+
+def test_a_site_opens_although_its_volume_cannot_grow_as_was_declared_before():
+    world = World(a_cluster(*THREE))
+    while not world.volumes:
+        world.round()
+    world.volumes_can_grow = False
+    change(world, database=LARGER)
+
+    for _ in range(10):
+        world.round()
+
+    assert all(database.opened for database in world.volumes.values())
+
+
 def test_what_only_bears_the_labels_of_a_site_that_has_left_is_given_no_owner():
     world = settled(deletionPolicy="Delete")
     labels = {**world.names.labels("bonn"), "app.kubernetes.io/managed-by": "someone"}

@@ -197,6 +197,7 @@ class World:
         self.cut: set[str] = set()
         self.lines_stall = False
         """Whether nothing arrives anywhere although all answer."""
+        self.volumes_can_grow = True
         self._uids = 0
 
     @property
@@ -424,6 +425,9 @@ class World:
         live = self.objects.get((desired["kind"], desired["metadata"]["name"]), {})
         if "uid" in desired["metadata"]:
             assert live.get("metadata", {}).get("uid") == desired["metadata"]["uid"], "it was deleted meanwhile"
+        size = live.get("spec", {}).get("resources")
+        if size and not self.volumes_can_grow and desired["spec"]["resources"] != size:
+            return  # it is refused as a whole
         wanted = marked(desired)
         fields = _fields(wanted)
         before = next((entry["fieldsV1"] for entry in live.get("metadata", {}).get("managedFields", ())), {})

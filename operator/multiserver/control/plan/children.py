@@ -5,7 +5,8 @@ from typing import Any
 
 from multiserver.api.names import MANAGED_BY_LABEL, MANAGER, SITE_LABEL
 from multiserver.control.plan.actions import Apply, Delete
-from multiserver.kube.drift import drift
+from multiserver.kube.applied import applied
+from multiserver.kube.drift import drift, is_contained
 
 NEVER_PRUNED = frozenset({"PersistentVolumeClaim", "Secret", "Pod"})
 """Volumes and keys outlive what is declared; pods belong to their StatefulSet."""
@@ -14,9 +15,22 @@ Objects = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def to_apply(desired: Iterable[dict[str, Any]], live: Objects) -> list[Apply]:
-    """Give an action for each desired object that is missing or differs, in the given order."""
+    """Give the actions for each desired object that is missing or differs, in the given order."""
     found = ((item, live.get((item["kind"], item["metadata"]["name"]))) for item in desired)
-    return [Apply(item, present) for item, present in found if present is None or drift(item, present)]
+    steps = ((step, present) for item, present in found for step in _steps(item, present))
+    return [Apply(step, present) for step, present in steps if present is None or drift(step, present)]
+
+
+def _steps(item: dict[str, Any], present: Mapping[str, Any] | None) -> tuple[dict[str, Any], ...]:
+    """Give what to apply, one after the other, to bring an object to what is wanted.
+
+    Many a StorageClass refuses to enlarge a volume, and an apply is refused as a whole: whom a volume belongs to, and
+    that it was opened, come first and in an apply of their own. That one bears the uid, so as to make no new volume.
+    """
+    if present is None or item["kind"] != "PersistentVolumeClaim" or is_contained(item["spec"], present["spec"]):
+        return (item,)
+    metadata = {**item["metadata"], "uid": present["metadata"]["uid"]}
+    return ({**item, "metadata": metadata, "spec": applied(present).get("spec", {})}, item)
 
 
 def to_delete(desired: Iterable[dict[str, Any]], live: Objects, staying: frozenset[str] = frozenset()) -> list[Delete]:
