@@ -57,8 +57,7 @@ def connections(blueprint: Blueprint, live: Mapping[str, Any]) -> list[Object]:
 
     `live` is the Secret that began as `application_password`; its password is read, never written.
     """
-    data = {key: b64decode(value).decode() for key, value in live["data"].items()}
-    user, password = data["username"], data["password"]
+    user, password = (b64decode(live["data"][key]).decode() for key in ("username", "password"))
     names = blueprint.names
     any_site = retention(blueprint.cluster, live)
     hosts = [f"{names.any_site}.{names.namespace}.svc"]

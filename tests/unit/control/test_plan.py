@@ -1,5 +1,6 @@
 """The plan in a simulated world: however it is disturbed, it ends where an undisturbed run ends."""
 
+from base64 import b64encode
 from copy import deepcopy
 from dataclasses import replace
 
@@ -345,6 +346,7 @@ def test_a_changed_policy_is_followed_while_keys_are_still_to_be_made():
     assert owned(world, *THREE) == {False}
 
 
+NO_TEXT = b64encode(b"\xff").decode()
 LARGER = {"storage": {"size": "21Gi"}}
 
 
@@ -424,6 +426,62 @@ def test_a_secret_that_lost_a_part_stops_the_plan_with_the_way_out(secret, part)
     del world.objects["Secret", secret]["data"][part]
 
     assert f"Secret {secret} has no {part}: restore it" in plan(world.snapshot()).conflict
+
+
+@pytest.mark.parametrize(
+    ("secret", "part"),
+    [("lab-berlin-identity", "tls.crt"), ("lab-operator-identity", "tls.crt"), ("lab-app", "password")],
+)
+def test_a_secret_with_a_part_that_is_no_text_stops_the_plan_with_the_way_out(secret, part):
+    world = settled()
+    world.objects["Secret", secret]["data"][part] = NO_TEXT
+
+    assert f"Secret {secret} has no {part} in UTF-8: restore it" in plan(world.snapshot()).conflict
+
+
+def test_what_somebody_added_to_the_applications_secret_need_be_no_text():
+    world = settled()
+    world.objects["Secret", "lab-app"]["data"]["keystore.p12"] = NO_TEXT
+
+    assert plan(world.snapshot()).actions == ()
+
+
+def test_keys_of_a_leaving_site_that_are_no_more_stop_the_plan_until_it_has_handed_over():
+    world = settled()
+    world.lines_stall = True
+    world.write("leipzig", "not handed over yet")
+    world.cluster = a_cluster("berlin", "hamburg")
+    kept = world.objects["Secret", "lab-leipzig-identity"]
+
+    for damaged in (
+        {},
+        {"data": kept["data"] | {"tls.crt": NO_TEXT}},
+        {"metadata": {**kept["metadata"], "annotations": {}}},
+    ):
+        world.objects["Secret", "lab-leipzig-identity"] = {**kept, **damaged}
+        if not damaged:
+            del world.objects["Secret", "lab-leipzig-identity"]
+        planned = plan(world.snapshot())
+        assert planned.actions == ()
+        assert "Secret lab-leipzig-identity" in planned.conflict
+
+    world.objects["Secret", "lab-leipzig-identity"] = kept
+    world.lines_stall = False
+    world.settle()
+    assert "not handed over yet" in world.volumes["berlin"].rows
+
+
+def test_a_leaving_site_without_keys_that_is_gone_for_good_is_let_go_as_the_sentence_says():
+    world = settled()
+    world.cluster = a_cluster("berlin", "hamburg")
+    del world.objects["Secret", "lab-leipzig-identity"]
+
+    assert "if its site is gone for good: kubectl delete statefulset lab-leipzig." in plan(world.snapshot()).conflict
+    for key in [("StatefulSet", "lab-leipzig"), ("Pod", "lab-leipzig-0")]:
+        del world.objects[key]
+    world.settle()
+
+    assert not [name for _, name in world.objects if name == "lab-leipzig-server"]
 
 
 def test_a_certificate_that_is_none_stops_the_plan_with_the_way_out():

@@ -109,12 +109,8 @@ def plan(snapshot: Snapshot) -> Plan:
 
 
 def _departures(snapshot: Snapshot, blueprint: Blueprint) -> dict[str, Departure]:
-    """Give how far each leaving site is. One without keys has no number and nothing to hand over."""
-    leaving = {plan.name for plan in blueprint.leaving}
-    return {
-        name: departure(snapshot, blueprint, name, serving_of(snapshot, name)) if name in leaving else Departure(True)
-        for name in snapshot.leaving
-    }
+    """Give how far each leaving site is."""
+    return {name: departure(snapshot, blueprint, name, serving_of(snapshot, name)) for name in snapshot.leaving}
 
 
 def _of_departed(

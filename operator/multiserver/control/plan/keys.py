@@ -48,22 +48,40 @@ def missing_keys(snapshot: Snapshot) -> list[Action]:
 
 
 def _check_parts(snapshot: Snapshot) -> None:
-    """Raise KeysLostError if a Secret that is there lacks one of its parts."""
+    """Raise KeysLostError if a Secret that is there lacks one of its parts, or if one of a site that leaves is gone.
+
+    Without its keys such a site could hand nothing over, and its peers would forget it while it still runs.
+    """
     names = snapshot.names
+    servers = {names.identity(site): names.site(site) for site in snapshot.leaving}
     parts: dict[str, tuple[str, ...]] = {
         **{names.identity(site.name): SITE_KEYS for site in snapshot.cluster.spec.sites},
+        **dict.fromkeys(servers, SITE_KEYS),
         names.operator_identity: ("tls.crt", "tls.key"),
         names.application: ("username", "password"),
         names.backup_passphrase: ("passphrase",),
     }
     for name, wanted in parts.items():
         secret = snapshot.get("Secret", name)
-        missing = [part for part in wanted if secret is not None and part not in secret.get("data", {})]
-        if missing:
+        missing = [fault for part in wanted if secret is not None and (fault := _fault(secret, part))]
+        if missing or (secret is None and name in servers):
+            lacks = f"has no {', '.join(missing)}" if missing else "is gone"
+            or_else = f", or if its site is gone for good: kubectl delete statefulset {servers.get(name)}"
             raise KeysLostError(
-                f"Secret {name} has no {', '.join(missing)}: restore it from a copy. Nothing is done until then; "
-                "what runs goes on running"
+                f"Secret {name} {lacks}: restore it from a copy{or_else if name in servers else ''}. "
+                "Nothing is done until then; what runs goes on running"
             )
+
+
+def _fault(secret: Mapping[str, Any], part: str) -> str:
+    """Name a part that a Secret does not have, or not as text; empty if all is well."""
+    try:
+        _text(secret, part)
+    except KeyError:
+        return part
+    except ValueError:
+        return f"{part} in UTF-8"
+    return ""
 
 
 def _check_passphrase(snapshot: Snapshot) -> None:
@@ -83,13 +101,14 @@ def _check_passphrase(snapshot: Snapshot) -> None:
 def recorded_numbers(snapshot: Snapshot) -> dict[str, int]:
     """Give the server numbers of all keys ever made under this cluster's name, by site. Raises KeysLostError."""
     secrets = (item for (kind, _), item in snapshot.objects.items() if kind == "Secret")
+    leaving = {snapshot.names.identity(site) for site in snapshot.leaving}
     found = {}
     for secret in secrets:
         metadata = secret["metadata"]
         number = metadata.get("annotations", {}).get(SERVER_NUMBER_ANNOTATION)
-        if number is None:
+        if number is None and metadata["name"] not in leaving:
             continue
-        if not number.isdecimal() or SITE_LABEL not in metadata["labels"]:
+        if number is None or not number.isdecimal() or SITE_LABEL not in metadata["labels"]:
             raise KeysLostError(
                 f"Secret {metadata['name']} does not say whose server number it keeps ({number!r}): "
                 f"restore its label {SITE_LABEL} and its annotation {SERVER_NUMBER_ANNOTATION}"
@@ -112,7 +131,7 @@ def blueprint_of(snapshot: Snapshot) -> Blueprint:
         tuple(_site_plan(snapshot, site, numbers) for site in declared),
         _text(operator, "tls.crt"),
         snapshot.operator_namespace,
-        leaving=tuple(_site_plan(snapshot, Site(name=name), numbers) for name in snapshot.leaving if name in recorded),
+        leaving=tuple(_site_plan(snapshot, Site(name=name), numbers) for name in snapshot.leaving),
         opened=frozenset(
             name
             for name in (*(site.name for site in declared), *snapshot.leaving)
