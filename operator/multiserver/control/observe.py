@@ -1,6 +1,7 @@
 """Seeing what is: the resource, its children, and what each site says. Every part has a deadline of its own."""
 
 import asyncio
+import logging
 from base64 import b64decode
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from multiserver.kube.client import Kubernetes
 from multiserver.postgres.errors import DatabaseError, NoSuchDatabase
 from multiserver.replication.observe import DatabaseFacts, observe
 from multiserver.replication.reports import newest_reports
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -169,7 +172,7 @@ class _Answer:
 async def _ask(sites: Sites, site: str) -> _Answer:
     """Ask a site's database and agent side by side; never raises for a site that does not answer."""
     (database, why_database), (report, why_report) = await asyncio.gather(
-        _bounded(_ask_database(sites, site)), _bounded(sites.report(site))
+        _bounded(site, _ask_database(sites, site)), _bounded(site, sites.report(site))
     )
     base = database or _Answer(SiteSeen())
     error = "; ".join(why for why in (why_database, why_report) if why)
@@ -177,7 +180,7 @@ async def _ask(sites: Sites, site: str) -> _Answer:
     return replace(base, site=seen)
 
 
-async def _bounded(question: Awaitable[Result]) -> tuple[Result | None, str]:
+async def _bounded(site: str, question: Awaitable[Result]) -> tuple[Result | None, str]:
     """Give the answer, or why there is none."""
     try:
         async with asyncio.timeout(SITE_DEADLINE_SECONDS):
@@ -186,6 +189,9 @@ async def _bounded(question: Awaitable[Result]) -> tuple[Result | None, str]:
         return None, str(error)
     except TimeoutError:
         return None, f"no answer within {SITE_DEADLINE_SECONDS} s"
+    except Exception as error:  # whatever one site says, the round goes on for the others
+        log.exception("what site %s answers is not understood", site)
+        return None, f"what it answers is not understood ({type(error).__name__}, which the operator's log has in full)"
 
 
 async def _ask_database(sites: Sites, site: str) -> _Answer:

@@ -1,4 +1,4 @@
-"""Reading the resource: what it declares, what was told of it, and why it cannot be read. Pure."""
+"""Reading the resource: what it declares, what was told of it, and why nothing is known of it. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,6 +10,8 @@ from multiserver.api.moments import moment
 from multiserver.api.spec import Cluster, Spec
 from multiserver.api.status import Status
 from multiserver.control.snapshot import Unreadable
+from multiserver.health.reasons import Reason
+from multiserver.kube.errors import KubernetesError
 
 FAULTS_MAX = 3
 """So many fields that cannot be read are named, and the others counted."""
@@ -40,9 +42,28 @@ def status_of(resource: Mapping[str, Any]) -> Status:
 
 def unreadable(resource: Mapping[str, Any], error: ValidationError, since: datetime, now: datetime) -> Unreadable:
     """Give what is known of a resource that `cluster_of` could not read, with the fields and the way out."""
-    metadata = resource["metadata"]
     faults = [f"{_path(fault['loc'])}: {fault['msg']}" for fault in error.errors()]
     more = [f"and {len(faults) - FAULTS_MAX} more"] if len(faults) > FAULTS_MAX else []
+    why = (
+        f"this operator cannot read the resource since {moment(since)}: "
+        f"{'; '.join([*faults[:FAULTS_MAX], *more])}. If that is written for a newer operator, run that one, or else "
+        "correct it. Nothing is done and nothing is known until then; what runs goes on running"
+    )
+    return _unknown(resource, why, Reason.RESOURCE_UNREADABLE, now)
+
+
+def failed(resource: Mapping[str, Any], error: Exception, since: datetime, now: datetime) -> Unreadable:
+    """Give what is known of a resource with which the operator fails. What the error says may hold a secret."""
+    what = str(error) if isinstance(error, KubernetesError) else f"{type(error).__name__}, which its log has in full"
+    why = (
+        f"the operator failed since {moment(since)}: {what}. Not everything is done and nothing is known until it "
+        "succeeds; it goes on trying, and what runs goes on running"
+    )
+    return _unknown(resource, why, Reason.OPERATOR_FAILED, now)
+
+
+def _unknown(resource: Mapping[str, Any], why: str, reason: Reason, now: datetime) -> Unreadable:
+    metadata = resource["metadata"]
     return Unreadable(
         now=now,
         name=metadata["name"],
@@ -50,9 +71,8 @@ def unreadable(resource: Mapping[str, Any], error: ValidationError, since: datet
         uid=metadata["uid"],
         generation=metadata["generation"],
         status=status_of(resource),
-        why=f"this operator cannot read the resource since {moment(since)}: "
-        f"{'; '.join([*faults[:FAULTS_MAX], *more])}. If that is written for a newer operator, run that one, or else "
-        "correct it. Nothing is done and nothing is known until then; what runs goes on running",
+        why=why,
+        reason=reason,
     )
 
 

@@ -87,8 +87,8 @@ async def report(kubernetes: Kubernetes, snapshot: Snapshot, view: ClusterView) 
 
 
 async def report_unreadable(kubernetes: Kubernetes, found: Unreadable) -> Status:
-    """Write, as `report` does, that a resource cannot be read. Gives what is told now."""
-    new = unreadable(found.status, found.generation, found.why, found.now)
+    """Write, as `report` does, that nothing is known of a resource. Gives what is told now."""
+    new = unreadable(found.status, found.generation, found.why, found.now, found.reason)
     return await _write(kubernetes, found, found.status, new, found.now)
 
 

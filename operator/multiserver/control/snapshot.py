@@ -9,6 +9,7 @@ from multiserver.api.names import SITE_LABEL, Names
 from multiserver.api.report import SiteReport
 from multiserver.api.spec import Cluster
 from multiserver.api.status import Status
+from multiserver.health.reasons import Reason
 from multiserver.replication.observe import DatabaseFacts
 
 Object = Mapping[str, Any]
@@ -78,7 +79,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A resource whose specification this operator cannot read; nothing else is looked at."""
+    """A resource whose specification this operator cannot read, or with which it fails; nothing else is known."""
 
     now: datetime
     name: str
@@ -88,7 +89,8 @@ class Unreadable:
     status: Status
     """The status as last written."""
     why: str
-    """Which fields, since when, and the way out."""
+    """What is wrong, since when, and the way out."""
+    reason: Reason = Reason.RESOURCE_UNREADABLE
 
 
 def by_kind_and_name(objects: Iterable[Object]) -> dict[tuple[str, str], Object]:

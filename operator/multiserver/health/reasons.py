@@ -20,6 +20,7 @@ class Reason(StrEnum):
     ACTION_FAILED = "ActionFailed"
     NOT_STALLED = "NotStalled"
     RESOURCE_UNREADABLE = "ResourceUnreadable"
+    OPERATOR_FAILED = "OperatorFailed"
 
     ALL_LINKS_REPLICATE = "AllLinksReplicate"
     SINGLE_SITE = "SingleSite"

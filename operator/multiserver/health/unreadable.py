@@ -1,4 +1,4 @@
-"""The status of a resource that this operator cannot read, as a newer one may have written it. Pure."""
+"""The status of a resource of which nothing is known: it cannot be read, or the operator itself fails. Pure."""
 
 from datetime import datetime
 
@@ -10,11 +10,13 @@ from multiserver.health.reasons import Reason
 from multiserver.health.status import unknown_link
 
 
-def unreadable(previous: Status, generation: int, why: str, now: datetime) -> Status:
+def unreadable(
+    previous: Status, generation: int, why: str, now: datetime, reason: Reason = Reason.RESOURCE_UNREADABLE
+) -> Status:
     """Give the status: nothing that was known before is told as if it still were, and `why` says the way out."""
-    verdicts = {name: Verdict("Unknown", Reason.RESOURCE_UNREADABLE, "not known: see Stalled") for name in CHECKS}
-    verdicts["Ready"] = Verdict("Unknown", Reason.RESOURCE_UNREADABLE, why)
-    verdicts["Stalled"] = Verdict("True", Reason.RESOURCE_UNREADABLE, why)
+    verdicts = {name: Verdict("Unknown", reason, "not known: see Stalled") for name in CHECKS}
+    verdicts["Ready"] = Verdict("Unknown", reason, why)
+    verdicts["Stalled"] = Verdict("True", reason, why)
     return Status(
         observed_generation=generation,
         summary=why,

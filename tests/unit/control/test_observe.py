@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from multiserver.api.names import Names
+from multiserver.api.report import SiteReport
+from multiserver.control import observe
 from multiserver.control.credentials import Credentials
-from multiserver.control.observe import Observer
+from multiserver.control.observe import Observer, _Answer
 from multiserver.control.sites import AgentUnavailableError, Sites
+from multiserver.control.snapshot import SiteSeen
 from multiserver.kube.errors import UnreachableError
 from multiserver.postgres.connect import Certificate
+from multiserver.replication.observe import DatabaseFacts
 from tests.unit.control.test_plan import settled
 from tests.unit.control.world import SITE_IMAGE, World
 
@@ -113,3 +117,24 @@ async def test_a_field_of_a_newer_definition_stops_no_operator_that_does_not_kno
 
 async def no_answer(_namespace: str, _cluster: str) -> list[dict[str, Any]]:
     raise UnreachableError("cannot list Secrets: no answer")
+
+
+async def test_one_site_whose_answer_is_not_understood_ends_no_look_at_the_others(credentials, monkeypatch):
+    world = settled("berlin", "hamburg")
+
+    async def ask(_sites: Sites, site: str) -> _Answer:
+        if site == "berlin":
+            DatabaseFacts.model_validate({})
+        return _Answer(SiteSeen(system_id="7"))
+
+    async def no_report(_sites: Sites, site: str) -> SiteReport:
+        raise AgentUnavailableError(f"{site}: away")
+
+    monkeypatch.setattr(observe, "_ask_database", ask)
+    monkeypatch.setattr(Sites, "report", no_report)
+    sites = Sites(world.names, "app", Certificate(*[Path("/none")] * 3))
+
+    seen = await observe._ask_all(sites, world.snapshot(), observe._Memory())
+
+    assert "what it answers is not understood (ValidationError, which the operator's log" in seen["berlin"].error
+    assert seen["hamburg"].system_id == "7"
