@@ -50,11 +50,11 @@ def _waiting(done: Done) -> set[str]:
 def _site(snapshot: Snapshot, plan: Plan, name: str) -> SiteView:
     seen, database = snapshot.seen(name), plan.databases.get(name)
     facts = seen.database
-    number = plan.blueprint.plan(name).server_number if plan.blueprint else None
+    own = next((site for site in plan.blueprint.sites if site.name == name), None) if plan.blueprint else None
     return SiteView(
         name=name,
         serving=plan.serving.get(name, Serving("Unknown")),
-        server_number=number,
+        server_number=own.server_number if own else None,
         address=f"{snapshot.names.host(name)}:{POSTGRES_PORT}",
         report=seen.report,
         report_is_live=seen.report_is_live,

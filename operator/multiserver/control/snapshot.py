@@ -1,7 +1,7 @@
 """What is, at one moment: the resource, its children, and what each site's database and agent say. Plain data."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -67,6 +67,12 @@ class Snapshot:
         }
         named = {name for name in running if name and self.get("StatefulSet", self.names.site(name))}
         return tuple(sorted(named - declared))
+
+    def without(self, sites: Container[str]) -> "Snapshot":
+        """Give what there would be if these sites were not declared."""
+        spec = self.cluster.spec
+        fewer = spec.model_copy(update={"sites": [site for site in spec.sites if site.name not in sites]})
+        return replace(self, cluster=self.cluster.model_copy(update={"spec": fewer}))
 
     def get(self, kind: str, name: str) -> Object | None:
         """Give a live object, or None."""

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, OPENED_ANNOTATION, SERVER_NUMBER_ANNOTATION, SITE_LABEL
+from multiserver.control.act import Done
 from multiserver.control.plan import actions as do
 from multiserver.control.plan import plan
+from multiserver.control.report import view_of
 from multiserver.control.snapshot import Snapshot
+from multiserver.health.view import Serving
 from multiserver.resources import statefulset
 from multiserver.resources.secrets import encoded
 from tests.clusters import a_cluster
@@ -271,6 +274,56 @@ def test_a_declared_number_that_contradicts_the_kept_keys_stops_the_plan_with_th
 
     assert planned.actions == ()
     assert "site berlin has server number 1 for good" in planned.conflict
+
+
+def test_a_new_site_whose_keys_cannot_be_made_holds_up_no_other_and_comes_in_once_they_can():
+    world = settled()
+    pods = {site: world.objects["Pod", f"lab-{site}-0"] for site in THREE}
+    world.refused = {"make the keys of site munich"}
+    world.cluster = a_cluster(*THREE, "munich", database={"resources": {"requests": {"cpu": "200m"}}})
+    del world.volumes["berlin"].links[3]
+    for _ in range(10):
+        world.round()
+
+    planned = plan(world.snapshot())
+    assert [action.words for action in planned.actions] == ["make the keys of site munich"]
+    assert planned.serving["munich"] == Serving("Starting", "its keys are still to be made")
+    assert view_of(world.snapshot(), planned, Done(False, (), ())).sites["munich"].server_number is None
+    assert all(world.objects["Pod", f"lab-{site}-0"] is not pod for site, pod in pods.items())
+    assert world.volumes["berlin"].links[3].conninfo
+
+    world.refused = set()
+    world.settle()
+    assert world.volumes["munich"].opened
+    assert world.volumes["munich"].number == 4
+
+
+@pytest.mark.parametrize(
+    ("newcomers", "numbers", "why"),
+    [
+        ([{"name": "munich", "serverNumber": 2}], {}, "server number 2 of site munich is taken by hamburg"),
+        ([{"name": "munich"}, {"name": "bonn", "serverNumber": 4}], {"munich": 5, "bonn": 4}, ""),
+        ([{"name": "munich", "serverNumber": 2}, {"name": "bonn"}], {"bonn": 4}, "declare another one"),
+    ],
+)
+def test_a_new_site_with_a_number_that_is_taken_holds_up_no_other(newcomers, numbers, why):
+    world = settled()
+    world.cluster = a_cluster(sites=[{"name": site} for site in THREE] + newcomers)
+    del world.volumes["berlin"].links[3]
+    world.settle()
+
+    planned = plan(world.snapshot())
+    assert why in planned.refused
+    assert planned.conflict == ""
+    assert world.volumes["berlin"].links[3].conninfo
+    assert {name: volume.number for name, volume in world.volumes.items() if name not in THREE} == numbers
+
+
+def test_a_running_site_whose_keys_are_gone_is_no_new_one_that_its_peers_could_forget():
+    world = settled()
+    del world.objects["Secret", "lab-hamburg-identity"]
+
+    assert [action.words for action in plan(world.snapshot()).actions] == ["make the keys of site hamburg"]
 
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])

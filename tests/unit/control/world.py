@@ -198,6 +198,8 @@ class World:
         self.lines_stall = False
         """Whether nothing arrives anywhere although all answer."""
         self.volumes_can_grow = True
+        self.refused: set[str] = set()
+        """Actions, in words, that the API server refuses."""
         self._uids = 0
 
     @property
@@ -251,6 +253,8 @@ class World:
 
         `blueprint` is what it was planned from; without it, what is there now.
         """
+        if action.words in self.refused:
+            return
         match action:
             case do.MakeSiteKeys(site=site, server_number=number):
                 made = secrets.site_identity(self.cluster, site, number, keys("site", site), keys("syncthing", site))
@@ -452,7 +456,10 @@ class World:
 
     def _check_restart(self, pod: Any) -> None:
         site = pod["metadata"]["labels"]["multiserver.dev/site"]
-        others = [other.name for other in self.cluster.spec.sites if other.name != site]
+        keyed = [
+            one.name for one in self.cluster.spec.sites if ("Secret", self.names.identity(one.name)) in self.objects
+        ]
+        others = [name for name in keyed if name != site]
         if site not in self.unready and not self.volumes[site].must_begin_anew:
             assert all(self._is_up(other) for other in others), f"{site} is stopped while another site is away"
 

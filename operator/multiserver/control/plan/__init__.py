@@ -14,7 +14,7 @@ from multiserver.control.plan.actions import Action, RestartPod
 from multiserver.control.plan.children import to_apply, to_delete
 from multiserver.control.plan.databases import DatabasePlan, database_plan
 from multiserver.control.plan.joining import why_not_made
-from multiserver.control.plan.keys import KeysLostError, blueprint_of, missing_keys
+from multiserver.control.plan.keys import KeysLostError, blueprint_of, missing_keys, newcomers
 from multiserver.control.plan.leaving import Departure, departure
 from multiserver.control.plan.owners import owners_to_set
 from multiserver.control.plan.releases import with_its_pod
@@ -41,7 +41,7 @@ class Plan:
     sites: Mapping[str, tuple[Action, ...]] = field(default_factory=dict)
     """Then, all sites side by side; a failure stops only the rest of that site."""
     blueprint: Blueprint | None = None
-    """What was planned from; None until all keys are made."""
+    """What was planned from; None until all keys are made but those of new sites."""
     databases: Mapping[str, DatabasePlan] = field(default_factory=dict)
     """The plan of each database that answers."""
     serving: Mapping[str, Serving] = field(default_factory=dict)
@@ -63,12 +63,15 @@ def plan(snapshot: Snapshot) -> Plan:
     """Give what to do now."""
     serving = {site.name: serving_of(snapshot, site.name) for site in snapshot.cluster.spec.sites}
     try:
+        new = newcomers(snapshot)
+        snapshot = snapshot.without(new.why_not)
         keys = missing_keys(snapshot)
         if keys:
             return Plan(cluster=(*owners_to_set(snapshot), *keys), serving=serving)
         blueprint = blueprint_of(snapshot)
     except (KeysLostError, NumbersConflictError, SchemaSiteGoneError) as conflict:
         return Plan(cluster=tuple(owners_to_set(snapshot)), serving=serving, conflict=str(conflict))
+    serving = {plan.name: serving[plan.name] for plan in blueprint.sites}
     databases = {name: found for name in serving if (found := database_plan(snapshot, blueprint, name))}
     blueprint = replace(blueprint, opened=blueprint.opened | {name for name, found in databases.items() if found.opens})
     not_made = {name: why for name in serving if (why := why_not_made(snapshot, blueprint, name))}
@@ -90,10 +93,10 @@ def plan(snapshot: Snapshot) -> Plan:
     }
     return Plan(
         cluster=(*to_apply(shared, snapshot.objects), *to_delete(desired, snapshot.objects, staying)),
-        sites=sites | _of_departed(snapshot, desired, departures),
+        sites=_joined(sites, _of_undeclared(snapshot, desired, departures), {s: (key,) for s, key in new.keys.items()}),
         blueprint=blueprint,
         databases=databases,
-        serving=serving,
+        serving=serving | {name: Serving("Starting", why) for name, why in new.why_not.items()},
         put_off=(
             *(why for found in departures.values() if (why := found.why_not)),
             *not_made.values(),
@@ -104,7 +107,9 @@ def plan(snapshot: Snapshot) -> Plan:
             ),
             *(why for name in serving if name not in restarts and (why := _put_off(snapshot, name))),
         ),
-        refused=why_not_moved(snapshot, blueprint.known_schema_site),
+        refused="; ".join(
+            why for why in (why_not_moved(snapshot, blueprint.known_schema_site), *new.refused.values()) if why
+        ),
     )
 
 
@@ -113,18 +118,24 @@ def _departures(snapshot: Snapshot, blueprint: Blueprint) -> dict[str, Departure
     return {name: departure(snapshot, blueprint, name, serving_of(snapshot, name)) for name in snapshot.leaving}
 
 
-def _of_departed(
+def _of_undeclared(
     snapshot: Snapshot, desired: list[dict[str, Any]], departures: Mapping[str, Departure]
 ) -> dict[str, tuple[Action, ...]]:
-    """Give what is done for sites that are not declared: whom their volumes belong to, and their departure."""
+    """Give what is done for sites that nothing is built for: whom their volumes belong to, and their departure."""
     owners = owners_to_set(snapshot, {(item["kind"], item["metadata"]["name"]) for item in desired})
+    return _joined(
+        *({owner.desired["metadata"]["labels"][SITE_LABEL]: (owner,)} for owner in owners),
+        {site: found.actions for site, found in departures.items() if found.actions},
+    )
+
+
+def _joined(*parts: Mapping[str, tuple[Action, ...]]) -> dict[str, tuple[Action, ...]]:
+    """Give the actions of all parts, by site, in the order of the parts."""
     actions: dict[str, tuple[Action, ...]] = {}
-    for owner in owners:
-        site = owner.desired["metadata"]["labels"][SITE_LABEL]
-        actions[site] = (*actions.get(site, ()), owner)
-    for site, found in departures.items():
-        actions[site] = (*actions.get(site, ()), *found.actions)
-    return {site: found for site, found in actions.items() if found}
+    for part in parts:
+        for site, more in part.items():
+            actions[site] = (*actions.get(site, ()), *more)
+    return actions
 
 
 def _without_server(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

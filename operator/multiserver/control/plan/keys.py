@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from multiserver.api.names import SERVER_NUMBER_ANNOTATION, SITE_LABEL
@@ -16,7 +17,7 @@ from multiserver.control.plan.actions import (
 from multiserver.control.plan.joining import is_marked, was_opened
 from multiserver.control.plan.releases import given_image
 from multiserver.control.plan.schema_site import known_schema_site
-from multiserver.control.plan.server_numbers import assign
+from multiserver.control.plan.server_numbers import NumbersConflictError, assign
 from multiserver.control.snapshot import Snapshot
 from multiserver.files.identity import device_id
 from multiserver.resources.blueprint import Blueprint, SitePlan
@@ -45,6 +46,52 @@ def missing_keys(snapshot: Snapshot) -> list[Action]:
     for site, number in assign(snapshot.cluster.spec.sites, recorded_numbers(snapshot)).items():
         once[names.identity(site)] = MakeSiteKeys(site, number)
     return [action for name, action in once.items() if snapshot.get("Secret", name) is None]
+
+
+@dataclass(frozen=True)
+class Newcomers:
+    """New sites that a cluster which was opened does without for now, so that what they lack stops nothing else."""
+
+    keys: Mapping[str, MakeSiteKeys]
+    """The keys that are to be made first, by site."""
+    refused: Mapping[str, str]
+    """Why a site cannot come in as it is declared, and the way out, by site."""
+
+    @property
+    def why_not(self) -> dict[str, str]:
+        """Why each of them is not there yet."""
+        return {**dict.fromkeys(self.keys, "its keys are still to be made"), **self.refused}
+
+
+def newcomers(snapshot: Snapshot) -> Newcomers:
+    """Give the declared sites of which there is neither a server nor data yet, and that cannot come in at once.
+
+    None before the first site has opened: until then all begin together. Raises as `missing_keys` and `blueprint_of`.
+    """
+    names, recorded = snapshot.names, recorded_numbers(snapshot)
+    schema_site = known_schema_site(snapshot, recorded)
+    new = [
+        site
+        for site in snapshot.cluster.spec.sites
+        if schema_site not in (None, site.name)
+        and snapshot.get("StatefulSet", names.site(site.name)) is None
+        and not is_marked(snapshot, site.name)
+    ]
+    taken_in = [site for site in snapshot.cluster.spec.sites if site not in new]
+    numbers = assign(taken_in, recorded)
+    refused = {}
+    for site in new:
+        try:
+            numbers = assign([*taken_in, site], recorded)
+            taken_in.append(site)
+        except NumbersConflictError as conflict:
+            refused[site.name] = str(conflict)
+    keyless = [
+        site.name
+        for site in new
+        if site.name not in refused and snapshot.get("Secret", names.identity(site.name)) is None
+    ]
+    return Newcomers({name: MakeSiteKeys(name, numbers[name]) for name in keyless}, refused)
 
 
 def _check_parts(snapshot: Snapshot) -> None:
