@@ -75,9 +75,13 @@ class Actor:
     async def _sequence(self, site: str | None, actions: Iterable[do.Action]) -> bool:
         """Do actions in order until one fails; give whether the last one was reached.
 
-        A peer that is waited for holds up no other, and a volume that cannot grow still serves.
+        An object that is not as declared keeps no database from anything, but all other objects: they may need it. A
+        peer that is waited for holds up no other, and a volume that cannot grow still serves.
         """
+        are_objects_done = True
         for action in actions:
+            if not are_objects_done and not isinstance(action, do.DatabaseAction):
+                continue
             try:
                 changed = await self._do(action)
             except links.NotReady as reason:
@@ -86,15 +90,15 @@ class Actor:
                     continue
                 return False
             except (KubernetesError, DatabaseError, install.CannotUpgrade) as error:
-                refused = isinstance(error, RefusedError | StatementFailed | install.CannotUpgrade)
-                self._failures.append(ActionFailure(site, action.words, str(error), refused))
-                if _is_growth(action):
-                    continue
-                return False
+                self._failures.append(ActionFailure(site, action.words, str(error), _is_refusal(error)))
+                if isinstance(action, do.DatabaseAction):
+                    return False
+                are_objects_done &= _is_growth(action)
+                continue
             if changed:
                 log.info("%s/%s: %s", self._cluster.namespace, self._cluster.name, action.words)
             self._changed |= changed
-        return True
+        return are_objects_done
 
     async def _do(self, action: do.Action) -> bool:
         """Do one action; give whether it changed something."""
@@ -178,6 +182,13 @@ class Actor:
     def _planned(self) -> Blueprint:
         assert self._blueprint is not None, "database actions are planned only from a blueprint"
         return self._blueprint
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether trying again unchanged cannot help."""
+    if isinstance(error, StatementFailed):
+        return not error.is_passing
+    return isinstance(error, RefusedError | install.CannotUpgrade)
 
 
 def _is_growth(action: do.Action) -> bool:

@@ -41,7 +41,14 @@ class StatementFailed(DatabaseError):
         """Five characters as in PostgreSQL's manual, or MSxxx of the engine (replication/sql/01_schema.sql)."""
         self.hint = hint
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same statement may succeed later: others were in the way, or the server lacked something."""
+        return self.sqlstate is not None and self.sqlstate.startswith(PASSING)
 
+
+PASSING = ("40", "53", "55006", "55P03")
+"""Serialization failure and deadlock, lack of resources, object in use, lock not available."""
 QUERY_CANCELED = "57014"
 SERVER_GOES_DOWN = ("57P01", "57P02", "57P03")
 INVALID_AUTHORIZATION_CLASS = "28"

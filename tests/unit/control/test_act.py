@@ -10,6 +10,7 @@ from multiserver.control.act import Actor
 from multiserver.control.plan import Plan
 from multiserver.control.plan import actions as do
 from multiserver.kube.errors import RefusedError
+from multiserver.postgres.errors import StatementFailed, Unavailable
 from multiserver.replication.links import NotReady
 from tests.clusters import a_cluster
 
@@ -91,10 +92,39 @@ async def test_a_volume_that_cannot_grow_keeps_its_site_from_nothing_else():
     ]
 
 
-async def test_a_volume_that_cannot_be_made_keeps_its_pod_from_being_made():
+async def test_a_volume_that_cannot_be_made_keeps_its_pod_from_being_made_and_its_database_from_nothing():
     claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "lab-berlin-data"}}
+    server = {"kind": "StatefulSet", "metadata": {"name": "lab-berlin"}}
     actor = Acting({"apply PersistentVolumeClaim lab-berlin-data": RefusedError("quota")})
 
-    await actor.run(Plan(sites={"berlin": (do.Apply(claim), do.Subscribe("berlin", "hamburg"))}))
+    await actor.run(
+        Plan(
+            sites={
+                "berlin": (
+                    do.Apply(claim), do.Apply(server), do.Subscribe("berlin", "hamburg"), do.RestartPod("berlin", {})
+                )
+            }
+        )
+    )  # fmt: skip
 
-    assert actor.tried == ["apply PersistentVolumeClaim lab-berlin-data"]
+    assert actor.tried == ["apply PersistentVolumeClaim lab-berlin-data", "subscribe berlin to hamburg"]
+
+
+async def test_what_cannot_be_done_in_a_database_holds_up_what_needs_it_there():
+    actor = Acting({"make the slot for hamburg at berlin": Unavailable("away")})
+
+    await actor.run(Plan(sites={"berlin": (do.MakeSlot("berlin", "hamburg"), do.OpenSite("berlin"))}))
+
+    assert actor.tried == ["make the slot for hamburg at berlin"]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "refused"),
+    [("55P03", False), ("40P01", False), ("53300", False), ("55006", False), ("55000", True), ("MS020", True)],
+)
+async def test_a_statement_that_may_succeed_later_is_no_refusal(sqlstate, refused):
+    actor = Acting({"set the number ranges of berlin": StatementFailed("no", sqlstate, None)})
+
+    done = await actor.run(Plan(sites={"berlin": (do.SetRanges("berlin"),)}))
+
+    assert [failure.refused for failure in done.failures] == [refused]
