@@ -89,7 +89,7 @@ class SiteStatus(Model):
     address: str = ""
     """Host name and port of its database inside Kubernetes."""
     system_id: str | None = None
-    """PostgreSQL's system identifier of its data volume."""
+    """PostgreSQL's system identifier of the database that it goes on with; one that is held back is not told here."""
     state: Literal["Ready", "Starting", "NotReady", "Unknown"] = "Unknown"
     """Whether it serves."""
     message: str = ""

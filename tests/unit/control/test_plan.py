@@ -250,6 +250,48 @@ def test_a_site_that_is_alone_is_never_opened_with_an_empty_database_in_place_of
         world.told()
 
 
+def test_the_empty_database_of_a_site_that_is_alone_stays_held_back_however_often_it_is_told():
+    world = settled("berlin")
+    known = world.status.sites[0].system_id
+    world.replace_volume("berlin")
+
+    for _ in range(4):
+        world.told()
+        world.round()
+
+    assert world.status.sites[0].system_id == known
+    assert f"known is {known}" in plan(world.snapshot()).databases["berlin"].held_back
+    assert not world.volumes["berlin"].opened
+
+
+def test_an_empty_database_that_is_seen_while_nothing_can_be_planned_does_not_become_the_known_one():
+    world = settled("berlin")
+    known = world.status.sites[0].system_id
+    world.replace_volume("berlin")
+    username = world.objects["Secret", "lab-app"]["data"].pop("username")
+    assert plan(world.snapshot()).conflict
+    world.told()
+    world.objects["Secret", "lab-app"]["data"]["username"] = username
+
+    assert f"known is {known}" in plan(world.snapshot()).databases["berlin"].held_back
+
+
+def test_the_database_of_a_site_that_is_alone_is_taken_again_when_it_is_restored_in_place_of_an_empty_one():
+    world = settled("berlin")
+    world.write("berlin", "before")
+    backup = deepcopy(world.volumes["berlin"])
+    world.replace_volume("berlin")
+    for _ in range(3):
+        world.told()
+        world.round()
+    world.volumes["berlin"] = backup
+    world.settle()
+
+    assert plan(world.snapshot()).databases["berlin"].held_back == ""
+    assert world.write("berlin", "after")
+    assert world.volumes["berlin"].rows == {"before", "after"}
+
+
 def test_a_subscription_that_was_dropped_is_made_again():
     world = settled()
     del world.volumes["berlin"].links[3]

@@ -67,6 +67,13 @@ def test_a_site_never_heard_of_is_unknown():
     assert (new.sites[0].state, new.sites[0].observed_at, new.sites[0].peers) == ("Starting", None, [])
 
 
+def test_the_known_database_of_a_site_stays_told_whatever_its_agent_reports_of_another_one():
+    before = told()
+
+    assert a_report("berlin").database.system_id != before.sites[0].system_id
+    assert told(a_site("berlin", system_id=None), before=before).sites[0].system_id == before.sites[0].system_id
+
+
 @given(st.floats(0, 40), st.floats(-20, 20), st.integers(0, 900_000), st.floats(0, 10))
 def test_small_movements_of_figures_are_not_worth_writing(ping, offset, lag, age):
     before = told()
