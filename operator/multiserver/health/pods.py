@@ -49,6 +49,12 @@ def explain(pod: Object | None, claims: Iterable[Object], warnings: Iterable[Obj
     return _container_trouble(pod) or Serving("Starting", _starting(pod, newest))
 
 
+def is_server_running(pod: Object) -> bool:
+    """Whether the container of PostgreSQL runs. Its readiness says less: the agent answers for it, if that runs."""
+    containers = pod.get("status", {}).get("containerStatuses", [])
+    return any(one["name"] == "postgres" and "running" in one.get("state", {}) for one in containers)
+
+
 def _going(claims: Iterable[Object]) -> str:
     """Warn of volumes that somebody deleted: they last as long as the pod. Empty if there is none."""
     names = [claim["metadata"]["name"] for claim in claims if claim["metadata"].get("deletionTimestamp")]

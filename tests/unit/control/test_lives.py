@@ -242,6 +242,41 @@ def test_a_dead_site_leaves_at_once():
     assert_equal_and_open(world)
 
 
+def test_a_site_that_leaves_hands_over_although_its_agent_is_broken():
+    world = settled()
+    world.write("leipzig", "the last row")
+    world.half_broken.add("leipzig")
+    declare(world, "berlin", "hamburg")
+
+    assert "delete StatefulSet lab-leipzig" not in words(world)
+    world.settle()
+    assert_equal_and_open(world, {"the last row"})
+
+
+def test_a_site_with_a_broken_agent_that_is_not_reached_is_waited_for_since_its_server_runs():
+    world = settled()
+    world.half_broken.add("leipzig")
+    world.cut.add("leipzig")
+    declare(world, "berlin", "hamburg")
+
+    planned = plan(world.snapshot())
+
+    assert "delete StatefulSet lab-leipzig" not in [action.words for action in planned.actions]
+    assert "let leipzig leave: once it answers" in planned.put_off[0]
+
+
+def test_a_site_that_leaves_is_waited_for_while_its_pod_is_made_anew_whatever_was_warned_of_before():
+    world = settled()
+    declare(world, "berlin", "hamburg")
+    del world.objects["Pod", "lab-leipzig-0"]
+    warning = {"metadata": {}, "involvedObject": {"name": "lab-leipzig"}, "reason": "FailedCreate", "message": "quota"}
+
+    planned = plan(replace(world.snapshot(), warnings=(warning,)))
+
+    assert "delete StatefulSet lab-leipzig" not in [action.words for action in planned.actions]
+    assert "let leipzig leave: once it answers" in planned.put_off[0]
+
+
 def test_a_site_whose_statefulset_was_deleted_by_hand_has_left():
     world = settled()
     world.cut.add("leipzig")

@@ -194,6 +194,8 @@ class World:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.volumes: dict[str, Database] = {}
         self.unready: set[str] = set()
+        self.half_broken: set[str] = set()
+        """Sites whose agent stops again and again while their server runs."""
         self.cut: set[str] = set()
         self.lines_stall = False
         """Whether nothing arrives anywhere although all answer."""
@@ -414,11 +416,15 @@ class World:
 
     def _set_readiness(self, site: str) -> None:
         if pod := self.objects.get(("Pod", self.names.pod(site))):
-            ready = "True" if self._is_up(site) else "False"
-            pod["status"] = {"conditions": [{"type": "Ready", "status": ready}]}
-            if site in self.unready:
-                waiting = {"name": "postgres", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
-                pod["status"]["containerStatuses"] = [waiting]
+            is_ready = self._is_up(site) and site not in self.half_broken
+            states = {True: {"running": {}}, False: {"waiting": {"reason": "CrashLoopBackOff"}}}
+            pod["status"] = {
+                "conditions": [{"type": "Ready", "status": str(is_ready)}],
+                "containerStatuses": [
+                    {"name": "postgres", "state": states[site not in self.unready]},
+                    {"name": "agent", "state": states[site not in self.half_broken]},
+                ],
+            }
 
     def _create_once(self, wanted: dict[str, Any]) -> None:
         key = (wanted["kind"], wanted["metadata"]["name"])

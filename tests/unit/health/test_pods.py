@@ -84,6 +84,15 @@ def test_a_container_that_stops_again_and_again_speaks_with_its_last_words():
     assert "no space left on device" in explain(a_pod(containers=[container]), [BOUND], []).message
 
 
+def test_a_server_runs_although_the_agent_that_would_answer_for_it_is_broken():
+    broken = {"name": "agent", "ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    server = {"name": "postgres", "ready": False, "state": {"running": {"startedAt": "2026-03-01T12:00:00Z"}}}
+
+    assert pods.is_server_running(a_pod(containers=[broken, server]))
+    assert not pods.is_server_running(a_pod(containers=[{**server, "state": broken["state"]}]))
+    assert not pods.is_server_running(a_pod(conditions=[UNSCHEDULED]))
+
+
 def test_a_pod_on_its_way_is_starting():
     assert explain(None, [], []).state == "Starting"
     assert explain(a_pod(deleted=True), [BOUND], []).message == "its pod is being stopped"

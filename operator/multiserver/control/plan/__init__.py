@@ -22,7 +22,7 @@ from multiserver.control.plan.restarts import PodState, to_restart
 from multiserver.control.plan.schema_site import SchemaSiteGoneError, why_not_moved
 from multiserver.control.plan.server_numbers import NumbersConflictError
 from multiserver.control.snapshot import Snapshot
-from multiserver.health.pods import explain
+from multiserver.health.pods import explain, is_server_running
 from multiserver.health.view import Serving
 from multiserver.resources.assembly import cluster_objects, site_objects
 from multiserver.resources.blueprint import Blueprint
@@ -115,7 +115,7 @@ def plan(snapshot: Snapshot) -> Plan:
 
 def _departures(snapshot: Snapshot, blueprint: Blueprint) -> dict[str, Departure]:
     """Give how far each leaving site is."""
-    return {name: departure(snapshot, blueprint, name, serving_of(snapshot, name)) for name in snapshot.leaving}
+    return {name: departure(snapshot, blueprint, name, _is_broken(snapshot, name)) for name in snapshot.leaving}
 
 
 def _of_undeclared(
@@ -162,6 +162,12 @@ def serving_of(snapshot: Snapshot, site: str) -> Serving:
     own = {names.site(site), names.pod(site), *(claim["metadata"]["name"] for claim in claims)}
     warnings = [event for event in snapshot.warnings if event["involvedObject"].get("name") in own]
     return explain(snapshot.get("Pod", names.pod(site)), claims, warnings, snapshot.now)
+
+
+def _is_broken(snapshot: Snapshot, site: str) -> bool:
+    """Whether a site's pod is there and its PostgreSQL does not come up; a failing agent or Syncthing is not that."""
+    pod = snapshot.get("Pod", snapshot.names.pod(site))
+    return pod is not None and serving_of(snapshot, site).state == "NotReady" and not is_server_running(pod)
 
 
 def _pod_states(

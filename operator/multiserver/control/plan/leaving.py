@@ -1,10 +1,11 @@
 """When a site that is no longer declared may go, and what its peers drop after it.
 
-A site that serves hands over first: it is closed for the application and stays until a peer has all that was written
-there; what that peer has, the others fetch from it. A site that does not serve goes at once, with what only it has; its
-volume is kept. Either way its server is deleted first, and all else that was made for it afterwards; volumes, keys and
-its number are kept. Only then do its peers drop their subscriptions and slots for it and forget it, which makes each of
-them compare itself with each other once: a site's last changes may have reached only some of them.
+A site whose database answers hands over first: it is closed for the application and stays until a peer has all that was
+written there; what that peer has, the others fetch from it. A site whose server is broken goes at once, with what only
+it has; its volume is kept. One that merely does not answer is waited for. In any case its server is deleted first, and
+all else that was made for it afterwards; volumes, keys and its number are kept. Only then do its peers drop their
+subscriptions and slots for it and forget it, which makes each of them compare itself with each other once: a site's
+last changes may have reached only some of them.
 
 Whoever waits in vain deletes the site's StatefulSet: a site without one has gone.
 """
@@ -15,7 +16,6 @@ from multiserver.control.plan.actions import Action, CloseSite
 from multiserver.control.plan.links import is_complete, slot_for
 from multiserver.control.plan.slots import slots_to_make
 from multiserver.control.snapshot import Snapshot
-from multiserver.health.view import Serving
 from multiserver.replication.observe import DatabaseFacts
 from multiserver.resources.blueprint import Blueprint, SitePlan
 
@@ -31,14 +31,14 @@ class Departure:
     """What it waits for, and the way out; empty if it may go."""
 
 
-def departure(snapshot: Snapshot, blueprint: Blueprint, site: str, serving: Serving) -> Departure:
-    """Give how far a leaving site is."""
+def departure(snapshot: Snapshot, blueprint: Blueprint, site: str, is_broken: bool) -> Departure:
+    """Give how far a leaving site is; `is_broken` is what Kubernetes says of its server."""
     facts = snapshot.seen(site).database
-    if serving.state == "NotReady":
-        return Departure(may_go=True)
     if facts is None:
         if snapshot.seen(site).system_id is not None:
             return Departure(may_go=True)  # It answers and has no database of the application yet.
+        if is_broken:
+            return Departure(may_go=True)
         return _waits(snapshot, site, "it answers, to hand over what its peers lack")
     if facts.opened_at is not None:
         return Departure(may_go=False, actions=(CloseSite(site),))
