@@ -153,6 +153,39 @@ def test_a_broken_site_gets_its_new_image_at_once():
     assert do.RestartPod in [type(action) for action in plan(world.snapshot()).sites["hamburg"]]
 
 
+def restarted(world: World) -> list[str]:
+    return [action.site for action in plan(world.snapshot()).actions if isinstance(action, do.RestartPod)]
+
+
+def test_sites_whose_agents_are_all_broken_get_their_new_image_one_after_the_other_while_their_databases_work():
+    world = settled()
+    world.half_broken |= set(THREE)
+    change(world, image="registry.example/site:repaired")
+    for site in THREE:
+        world.do(next(a for a in plan(world.snapshot()).sites[site] if a.words == f"apply StatefulSet lab-{site}"))
+    world.controllers()
+
+    assert restarted(world) == ["berlin"]
+    world.objects["Pod", "lab-berlin-0"]["metadata"]["deletionTimestamp"] = "2026-03-01T12:05:00Z"
+    assert restarted(world) == [], "berlin answers until it has stopped"
+    del world.objects["Pod", "lab-berlin-0"]
+    world.settle()
+    images = [world.objects["Pod", f"lab-{site}-0"]["spec"]["containers"][0]["image"] for site in THREE]
+    assert images == ["registry.example/site:repaired"] * 3
+
+
+def test_a_site_with_a_broken_agent_is_not_restarted_while_another_database_does_not_answer():
+    world = settled()
+    world.half_broken.add("berlin")
+    world.cut.add("hamburg")
+    change(world, image="registry.example/site:repaired")
+    for _ in range(3):
+        world.round()
+
+    assert restarted(world) == []
+    assert "restart site berlin: once all other sites serve" in plan(world.snapshot()).put_off
+
+
 def test_a_declared_image_that_is_taken_back_gives_the_site_its_first_one_again():
     world = settled()
     change(world, image="registry.example/site:broken")

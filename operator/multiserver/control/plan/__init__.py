@@ -177,9 +177,14 @@ def _pod_states(
     for site, judged in serving.items():
         found = databases.get(site)
         linked = found is not None and not found.missing_links and not found.held_back
-        healthy = judged.state == "Ready" and linked
-        outdated = _is_outdated(snapshot, site) and not _is_volume_going(snapshot, site)
-        states[site] = PodState(judged, outdated=outdated, healthy=healthy)
+        serves = judged.state == "Ready"
+        states[site] = PodState(
+            outdated=_is_outdated(snapshot, site) and not _is_volume_going(snapshot, site),
+            broken=_is_broken(snapshot, site),
+            serves=serves,
+            answers=found is not None and _is_staying(snapshot, site),
+            healthy=serves and linked,
+        )
     return states
 
 
@@ -209,10 +214,16 @@ def _is_outdated(snapshot: Snapshot, site: str) -> bool:
     """Whether the pod has an older revision than its StatefulSet, which the StatefulSet's controller has seen."""
     pod = snapshot.get("Pod", snapshot.names.pod(site))
     owner = snapshot.get("StatefulSet", snapshot.names.site(site))
-    if pod is None or owner is None or pod["metadata"].get("deletionTimestamp"):
+    if pod is None or owner is None or not _is_staying(snapshot, site):
         return False
     revision = pod["metadata"].get("labels", {}).get(CONTROLLER_REVISION_LABEL)
     return _is_dealt_with(owner) and revision != owner["status"].get("updateRevision")
+
+
+def _is_staying(snapshot: Snapshot, site: str) -> bool:
+    """Whether a site has a pod that nobody stops already."""
+    pod = snapshot.get("Pod", snapshot.names.pod(site))
+    return pod is not None and not pod["metadata"].get("deletionTimestamp")
 
 
 def _is_dealt_with(owner: Mapping[str, Any]) -> bool:
@@ -228,7 +239,7 @@ def _restarts(
     for site in to_restart(_pod_states(snapshot, serving, databases)):
         restarts[site] = RestartPod(site, snapshot.objects["Pod", snapshot.names.pod(site)])
     for site in (name for name, found in databases.items() if found.begins_anew):
-        pod = snapshot.get("Pod", snapshot.names.pod(site))
-        if pod is not None and not pod["metadata"].get("deletionTimestamp") and not _is_volume_going(snapshot, site):
+        if _is_staying(snapshot, site) and not _is_volume_going(snapshot, site):
+            pod = snapshot.objects["Pod", snapshot.names.pod(site)]
             restarts[site] = RestartPod(site, pod, "it was put back in time and its log has to begin anew")
     return restarts
