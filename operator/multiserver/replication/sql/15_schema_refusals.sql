@@ -89,7 +89,8 @@ begin
     raise exception using errcode = 'MS004',
       message = format('%s on %s, which has rows: rows on their way from other sites could contradict it',
                        change, part.place),
-      hint = 'Make it in the transaction that makes the table or the column, or while the table is empty.';
+      hint = 'Make it while the table is empty, in the transaction that makes the table, or, as a constraint, in the very '
+             'statement that adds the column.';
   end if;
 end $$;
 
