@@ -495,6 +495,43 @@ def test_a_site_that_waits_for_its_volume_keeps_no_other_from_restarting():
     assert all(world.objects["Pod", f"lab-{site}-0"]["spec"] == servers[site]["spec"] for site in THREE)
 
 
+@pytest.mark.parametrize("beyond_repair", [False, True])
+def test_the_last_site_that_is_open_is_not_restarted_while_the_other_one_is_closed(beyond_repair: bool):
+    world = World(a_cluster("berlin", "hamburg"))
+    world.settle()
+    world.lines_stall = True
+    volume = world.volumes["hamburg"]
+    volume.opened, volume.closed, volume.broken = False, True, "rewound"
+    volume.links[1].doubted = True
+    if beyond_repair:
+        volume.complete_until, world.volumes["berlin"].collected = 3600, 7200
+    declare(world, "berlin", "hamburg", database={"resources": {"requests": {"cpu": "200m"}}})
+    world.settle()
+
+    planned = plan(world.snapshot())
+
+    assert bool(planned.databases["hamburg"].beyond_repair) == beyond_repair
+    assert "restart site berlin: once all other sites serve" in planned.put_off
+    server = world.objects["StatefulSet", "lab-hamburg"]["spec"]["template"]
+    assert world.objects["Pod", "lab-hamburg-0"]["spec"] == server["spec"], "it serves nobody"
+
+
+def test_a_site_keeps_another_one_from_restarting_until_it_has_opened_again():
+    world = settled()
+    world.lines_stall = True
+    volume = world.volumes["leipzig"]
+    volume.opened, volume.closed, volume.broken = False, True, "rewound"
+    volume.links[1].doubted = True
+    declare(world, *THREE, database={"resources": {"requests": {"cpu": "200m"}}})
+    world.settle()
+    assert "restart site berlin: once all other sites serve" in plan(world.snapshot()).put_off
+
+    world.lines_stall = False
+    world.settle()
+
+    assert_equal_and_open(world)
+
+
 def test_a_rewound_site_is_restarted_for_a_log_that_begins_anew_before_anything_is_made_there():
     world = settled()
     world.rewind("hamburg", world.volumes["hamburg"])

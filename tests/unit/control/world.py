@@ -468,6 +468,8 @@ class World:
         others = [name for name in keyed if name != site]
         if site not in self.unready and not self.volumes[site].must_begin_anew:
             assert all(self._is_up(other) for other in others), f"{site} is stopped while another site is away"
+            is_last = self.volumes[site].opened and not any(self.volumes[other].opened for other in others)
+            assert not (others and is_last), f"{site} is stopped although no other site is open"
 
     def _do_in_database(self, action: Any, blueprint: Blueprint) -> None:
         database = self.volumes[action.site]

@@ -176,14 +176,13 @@ def _pod_states(
     states = {}
     for site, judged in serving.items():
         found = databases.get(site)
-        linked = found is not None and not found.missing_links and not found.held_back
-        serves = judged.state == "Ready"
+        is_ready = judged.state == "Ready"
         states[site] = PodState(
             outdated=_is_outdated(snapshot, site) and not _is_volume_going(snapshot, site),
             broken=_is_broken(snapshot, site),
-            serves=serves,
+            serves=is_ready and found is not None and found.is_open,
             answers=found is not None and _is_staying(snapshot, site),
-            healthy=serves and linked,
+            healthy=is_ready and found is not None and found.is_settled,
         )
     return states
 

@@ -68,6 +68,16 @@ class DatabasePlan:
     begins_anew: bool = False
     """Whether its server has to be restarted, at once, so that its log begins anew."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the site is open for the application already."""
+        return not (self.held_back or self.why_closed or self.opens)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its links stand, and it is open or cannot open before its volume is replaced."""
+        return not (self.held_back or self.missing_links) and (self.is_open or bool(self.beyond_repair))
+
 
 def database_plan(snapshot: Snapshot, blueprint: Blueprint, site: str) -> DatabasePlan | None:
     """Give the plan for a site's database; None while the site does not answer."""
