@@ -60,6 +60,17 @@ def test_what_a_silent_site_would_know_is_unknown_never_ok():
         assert "since 2026-03-01 11:59:00 UTC" in verdicts[name].message
 
 
+def test_a_peer_that_a_site_does_not_tell_of_is_unknown_never_well():
+    report = a_report("berlin")
+    view = a_view(a_site("berlin", report=report.model_copy(update={"peers": report.peers[:1]})))
+
+    verdicts = judge(view)
+
+    for name in ("ReplicationHealthy", "FilesInSync", "ClocksInSync", "DataConsistent"):
+        assert verdicts[name].status == "Unknown", name
+    assert verdicts["ReplicationHealthy"].message == "berlin has not heard of leipzig yet"
+
+
 def test_a_site_that_is_closed_is_told_although_another_does_not_answer():
     closed = a_site("berlin", open=False, why_closed="once it has everything")
 

@@ -58,5 +58,12 @@ def live(view: ClusterView) -> Iterator[tuple[SiteView, SiteReport]]:
 
 
 def links(view: ClusterView) -> Iterator[tuple[SiteView, PeerReport]]:
-    """Every link that is observed now: the observer and what it says of the peer. A site that leaves is no peer."""
-    return ((site, peer) for site, report in live(view) for peer in report.peers if peer.name in view.sites)
+    """Every link of a site that reports now: the observer and what it says of the peer.
+
+    All is unknown of a peer that it does not tell of. A site that leaves is no peer.
+    """
+    for site, report in live(view):
+        told = {peer.name: peer for peer in report.peers}
+        for name in view.sites:
+            if name != site.name:
+                yield site, told.get(name) or PeerReport(name=name, observed_at=report.observed_at)
