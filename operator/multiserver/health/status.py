@@ -86,10 +86,14 @@ def _word(verdict: Verdict) -> str:
 
 
 def _lag_word(sites: Iterable[SiteStatus]) -> str:
+    """The greatest lag, if every site tells of every other; what nobody tells of is not up to date."""
+    sites = list(sites)
     links = [peer for site in sites for peer in site.peers]
-    if any(peer.state != "Connected" for peer in links):
-        return "cut off" if any(peer.state == "CutOff" for peer in links) else "Unknown"
-    if any(peer.lag_bytes is None for peer in links):
+    if any(peer.state == "CutOff" for peer in links):
+        return "cut off"
+    names = {site.name for site in sites}
+    are_all_told = all(names - {site.name} <= {peer.name for peer in site.peers} for site in sites)
+    if not are_all_told or any(peer.state != "Connected" or peer.lag_bytes is None for peer in links):
         return "Unknown"
     return in_bytes(max((peer.lag_bytes or 0 for peer in links), default=0))
 

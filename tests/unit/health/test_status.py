@@ -74,6 +74,16 @@ def test_the_known_database_of_a_site_stays_told_whatever_its_agent_reports_of_a
     assert told(a_site("berlin", system_id=None), before=before).sites[0].system_id == before.sites[0].system_id
 
 
+def test_no_lag_is_told_before_every_site_tells_of_every_other():
+    nothing = [a_site(name, report=None, report_is_live=False) for name in ("berlin", "hamburg", "leipzig")]
+    only_hamburg = a_report("berlin").model_copy(update={"peers": a_report("berlin").peers[:1]})
+
+    assert told(*nothing).lag == "Unknown"
+    assert told(a_site("berlin", report=only_hamburg)).lag == "Unknown"
+    alone = a_site("berlin", report=site_report(NOW, peers=()))
+    assert status(replace(a_view(), sites={"berlin": alone}), Status()).lag == "0"
+
+
 @given(st.floats(0, 40), st.floats(-20, 20), st.integers(0, 900_000), st.floats(0, 10))
 def test_small_movements_of_figures_are_not_worth_writing(ping, offset, lag, age):
     before = told()
