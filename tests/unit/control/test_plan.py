@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, OPENED_ANNOTATION, SERVER_NUMBER_ANNOTATION, SITE_LABEL
+from multiserver.api.status import Status
 from multiserver.control.act import Done
 from multiserver.control.plan import actions as do
 from multiserver.control.plan import plan
@@ -268,7 +269,7 @@ def test_an_empty_database_in_place_of_a_sites_own_is_held_back_and_never_opened
 
 def test_an_empty_database_is_noticed_from_the_peers_even_if_the_status_is_lost():
     world = settled()
-    world.status = type(world.status)()
+    world.status = Status()
     world.replace_volume("hamburg")
 
     assert "new, empty database" in plan(world.snapshot()).databases["hamburg"].held_back
@@ -610,6 +611,42 @@ def test_a_leaving_site_without_keys_that_is_gone_for_good_is_let_go_as_the_sent
     world.settle()
 
     assert not [name for _, name in world.objects if name == "lab-leipzig-server"]
+
+
+@pytest.mark.parametrize("field", ["name", "owner"])
+def test_what_was_kept_of_a_resource_is_not_used_with_another_database_or_owner(field):
+    world = settled()
+    world.objects = {key: item for key, item in world.objects.items() if key[0] in ("PersistentVolumeClaim", "Secret")}
+    world.status = Status()
+    world.cluster = a_cluster(*THREE, database={field: "clinic"})
+
+    planned = plan(world.snapshot())
+
+    assert planned.actions == ()
+    assert f"with {field} app, and spec.database.{field} is clinic: set deletionPolicy to Retain" in planned.conflict
+
+
+def test_the_name_of_the_database_is_repaired_in_the_secret_where_somebody_edited_it():
+    world = settled()
+    world.objects["Secret", "lab-app"]["data"] |= encoded({"dbname": "elsewhere"})
+
+    assert [action.words for action in plan(world.snapshot()).actions] == ["apply Secret lab-app"]
+
+
+def test_a_volume_that_was_opened_and_has_no_such_database_is_held_back():
+    world = settled("berlin")
+    world.status = Status()
+    world.volumes["berlin"].engine = None
+    world.volumes["berlin"].opened = False
+
+    for _ in range(3):
+        world.told()
+        world.round()
+
+    told = plan(world.snapshot()).databases["berlin"].held_back
+    assert told.startswith("berlin has no database app, and its data volume lab-berlin-data was opened with one before")
+    assert "kubectl exec lab-berlin-0 --container postgres -- psql --list" in told
+    assert world.volumes["berlin"].engine is None
 
 
 def test_a_certificate_that_is_none_stops_the_plan_with_the_way_out():

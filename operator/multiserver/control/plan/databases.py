@@ -85,7 +85,7 @@ def database_plan(snapshot: Snapshot, blueprint: Blueprint, site: str) -> Databa
     own = blueprint.plan(site)
     if seen.system_id is None:
         return None
-    if lost := _began_empty(snapshot, blueprint, own, seen.system_id):
+    if lost := _began_empty(snapshot, blueprint, own, seen.system_id) or _lost_database(snapshot, own):
         return DatabasePlan(held_back=lost)
     facts = seen.database
     if facts is None or facts.engine_digest != engine_digest():
@@ -186,6 +186,20 @@ def _began_empty(snapshot: Snapshot, blueprint: Blueprint, own: SitePlan, system
     return (
         f"{own.name} has a new, empty database (system id {system_id}, known is {', '.join(sorted(known))}). It is "
         f"kept closed, since nothing of what was written is in it. Bring the old volume back, or {cure}"
+    )
+
+
+def _lost_database(snapshot: Snapshot, own: SitePlan) -> str:
+    """Say that a volume that was opened does not have the declared database; empty if that is not so."""
+    if snapshot.seen(own.name).database is not None or not is_marked(snapshot, own.name):
+        return ""
+    names, name = snapshot.names, snapshot.cluster.spec.database.name
+    return (
+        f"{own.name} has no database {name}, and its data volume {names.volume(own.name, 'data')} was opened with one "
+        "before. It is kept closed, since nothing of what was written would be in a new one. Which databases it has: "
+        f"kubectl exec {names.pod(own.name)} --container postgres -- psql --list. If the application's has another "
+        "name, set deletionPolicy to Retain, delete the resource, and apply it with that spec.database.name. If there "
+        "is none, bring the old volume back, or restore it from the site's backups"
     )
 
 

@@ -27,7 +27,7 @@ SITE_KEYS = ("tls.crt", "tls.key", "syncthing.crt", "syncthing.key")
 
 
 class KeysLostError(ValueError):
-    """A Secret lost what cannot be made again; the sentence says which, and the way out."""
+    """A Secret lost what cannot be made again, or is another database's; the sentence says which, and the way out."""
 
 
 def missing_keys(snapshot: Snapshot) -> list[Action]:
@@ -37,6 +37,7 @@ def missing_keys(snapshot: Snapshot) -> list[Action]:
     """
     names = snapshot.names
     _check_parts(snapshot)
+    _check_database(snapshot)
     _check_passphrase(snapshot)
     once: dict[str, Action] = {
         names.operator_identity: MakeOperatorKeys(),
@@ -129,6 +130,25 @@ def _fault(secret: Mapping[str, Any], part: str) -> str:
     except ValueError:
         return f"{part} in UTF-8"
     return ""
+
+
+def _check_database(snapshot: Snapshot) -> None:
+    """Raise KeysLostError if a resource is applied to what was kept of one with another database or owner.
+
+    The owner is noted once for good. The name is repaired where it was only edited: then a site has that database.
+    """
+    name, declared = snapshot.names.application, snapshot.cluster.spec.database
+    secret = snapshot.get("Secret", name) or {"data": {}}
+    is_found = any(seen.database is not None for seen in snapshot.sites.values())
+    wanted = {"username": ("owner", declared.owner)} | ({} if is_found else {"dbname": ("name", declared.name)})
+    for part, (declared_as, value) in wanted.items():
+        if part in secret["data"] and (kept := _text(secret, part)) != value:
+            raise KeysLostError(
+                f"Secret {name} was made for a database with {declared_as} {kept}, and spec.database.{declared_as} is "
+                f"{value}: set deletionPolicy to Retain, delete the resource, and apply it with {kept}. Only if what "
+                "was written is not needed, delete this Secret and the sites' volumes instead. Nothing is done until "
+                "then; what runs goes on running"
+            )
 
 
 def _check_passphrase(snapshot: Snapshot) -> None:
