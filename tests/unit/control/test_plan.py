@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multiserver.api.names import GIVEN_IMAGE_ANNOTATION, OPENED_ANNOTATION, SERVER_NUMBER_ANNOTATION, SITE_LABEL
+from multiserver.api.names import (
+    GIVEN_IMAGE_ANNOTATION,
+    MADE_BY_ANNOTATION,
+    OPENED_ANNOTATION,
+    SERVER_NUMBER_ANNOTATION,
+    SITE_LABEL,
+)
 from multiserver.api.status import Status
 from multiserver.control.act import Done
 from multiserver.control.plan import actions as do
-from multiserver.control.plan import plan
+from multiserver.control.plan import plan, releases
 from multiserver.control.report import view_of
 from multiserver.control.snapshot import Snapshot
 from multiserver.health.view import Serving
@@ -217,6 +223,19 @@ def test_an_upgrade_of_the_operator_restarts_no_site_although_it_makes_other_pod
     monkeypatch.setattr(statefulset, "STOP_SECONDS", 600)
 
     assert plan(seen_by_the_next_release(world)).actions == ()
+
+
+def test_an_upgrade_of_the_operator_restarts_no_site_although_the_image_has_the_same_name(monkeypatch):
+    world = settled()
+    monkeypatch.setattr(statefulset, "STOP_SECONDS", 600)
+    monkeypatch.setattr(releases, "RELEASE", "0.2.0")
+
+    assert plan(world.snapshot()).actions == ()
+    change(world, database={"parameters": {"max_connections": "150"}})
+    world.settle()
+    server = world.objects["StatefulSet", "lab-berlin"]
+    assert server["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 600
+    assert server["metadata"]["annotations"][MADE_BY_ANNOTATION] == "0.2.0"
 
 
 def test_a_pod_that_is_declared_anew_is_made_by_the_present_release_with_its_image(monkeypatch):
