@@ -12,7 +12,6 @@ from multiserver.agent.backups import BackupRuns
 from multiserver.agent.closing_gaps import CloseGaps
 from multiserver.agent.comparing import Surroundings
 from multiserver.agent.configuration import Configuration
-from multiserver.agent.deadlines import all_ended
 from multiserver.agent.http_api import PeerApi, ProbeApi
 from multiserver.agent.last_runs import LastRuns
 from multiserver.agent.local_database import STATEMENT_SECONDS, LocalDatabase, local_target
@@ -33,6 +32,7 @@ from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.backup.restic import Restic
 from multiserver.files.client import Syncthing
 from multiserver.files.config import FilesConfig, desired
+from multiserver.postgres.deadlines import all_ended
 from multiserver.postgres.ping import refusal
 from multiserver.settings import SitePaths
 

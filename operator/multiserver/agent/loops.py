@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from multiserver.agent.deadlines import within
 from multiserver.api.moments import moment
+from multiserver.postgres.deadlines import within
 
 logger = logging.getLogger(__name__)
 

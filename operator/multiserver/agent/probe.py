@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 import psycopg
 
 from multiserver.agent.clock_offset import OffsetWindow, RoundTrip
-from multiserver.agent.deadlines import within
 from multiserver.agent.link import Link
 from multiserver.agent.loops import sentence
 from multiserver.agent.peer_database import peer_target
@@ -21,6 +20,7 @@ from multiserver.api.moments import moment
 from multiserver.api.report import LinkState
 from multiserver.api.siteconfig import Member, SiteConfig
 from multiserver.postgres.connect import Certificate
+from multiserver.postgres.deadlines import within
 
 logger = logging.getLogger(__name__)
 

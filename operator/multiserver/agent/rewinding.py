@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from multiserver.agent.deadlines import within
 from multiserver.agent.link import Link
 from multiserver.agent.local_database import INSTALLED, LocalDatabase, engine
 from multiserver.agent.loops import NotYetError
@@ -23,6 +22,7 @@ from multiserver.agent.peer_database import peer_target
 from multiserver.api.report import LinkState
 from multiserver.api.siteconfig import Member, SiteConfig
 from multiserver.postgres.connect import Certificate, Connection, connect
+from multiserver.postgres.deadlines import within
 from multiserver.postgres.errors import DatabaseError, NoSuchDatabase
 from multiserver.replication.rewind import renounce, rewound_incarnation
 

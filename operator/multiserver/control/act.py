@@ -17,6 +17,7 @@ from multiserver.identity.passwords import make_passphrase, make_password
 from multiserver.kube.client import Kubernetes
 from multiserver.kube.errors import KubernetesError, RefusedError
 from multiserver.numbers.declared import declared_for, ensure_declared
+from multiserver.postgres.deadlines import within
 from multiserver.postgres.errors import AccessRefused, DatabaseError, StatementFailed, Unavailable
 from multiserver.replication import install, leave, links, slots, subscriptions
 from multiserver.replication.local_tables import ensure_local_tables
@@ -66,8 +67,7 @@ class Actor:
     async def _bounded(self, site: str, actions: Iterable[do.Action]) -> None:
         """Do a site's actions for so long at the most; what is left comes in the next round."""
         try:
-            async with asyncio.timeout(SITE_SECONDS_MAX):
-                await self._sequence(site, actions)
+            await within(SITE_SECONDS_MAX, self._sequence(site, actions))
         except TimeoutError:
             why = f"not everything could be done within {SITE_SECONDS_MAX:g} s"
             self._failures.append(ActionFailure(site, f"bring {site} to what is declared", why, refused=False))

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from base64 import b64decode
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from multiserver.control.reading import cluster_of, status_of, unreadable
 from multiserver.control.sites import MAINTENANCE_DATABASE, AgentUnavailableError, Sites
 from multiserver.control.snapshot import Object, SiteSeen, Snapshot, Unreadable, by_kind_and_name
 from multiserver.kube.client import Kubernetes
+from multiserver.postgres.deadlines import within
 from multiserver.postgres.errors import DatabaseError, NoSuchDatabase
 from multiserver.replication.observe import DatabaseFacts, observe
 from multiserver.replication.reports import newest_reports
@@ -180,15 +181,12 @@ async def _ask(sites: Sites, site: str) -> _Answer:
     return replace(base, site=seen)
 
 
-async def _bounded(site: str, question: Awaitable[Result]) -> tuple[Result | None, str]:
+async def _bounded(site: str, question: Coroutine[Any, Any, Result]) -> tuple[Result | None, str]:
     """Give the answer, or why there is none."""
     try:
-        async with asyncio.timeout(SITE_DEADLINE_SECONDS):
-            return await question, ""
-    except (DatabaseError, AgentUnavailableError) as error:
+        return await within(SITE_DEADLINE_SECONDS, question), ""
+    except (DatabaseError, AgentUnavailableError, TimeoutError) as error:
         return None, str(error)
-    except TimeoutError:
-        return None, f"no answer within {SITE_DEADLINE_SECONDS} s"
     except Exception as error:  # whatever one site says, the round goes on for the others
         log.exception("what site %s answers is not understood", site)
         return None, f"what it answers is not understood ({type(error).__name__}, which the operator's log has in full)"

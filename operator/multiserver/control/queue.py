@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from multiserver.kube.errors import KubernetesError
+from multiserver.postgres.deadlines import all_ended
 
 log = logging.getLogger(__name__)
+
+ENDING_SECONDS = 20.0
+"""How long the end waits for queries that were told to stop: over a line that swallows packets that takes its time."""
 
 Key = tuple[str, str]
 """Namespace and name of a resource."""
@@ -92,6 +96,7 @@ class Workers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await all_ended(ENDING_SECONDS)
         self._workers.clear()
 
     def seconds_since_round(self) -> dict[Key, float]:

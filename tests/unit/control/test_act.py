@@ -30,6 +30,11 @@ class Acting(Actor):
                 raise error
             case float() as seconds:
                 await asyncio.sleep(seconds)
+            case asyncio.Event() as line_is_back:
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    await line_is_back.wait()
         return True
 
 
@@ -78,6 +83,18 @@ async def test_a_site_whose_actions_never_end_lets_the_round_end_and_tell_so(mon
 
     assert "open hamburg for the application" in actor.tried
     assert [(failure.site, failure.refused) for failure in done.failures] == [("berlin", False)]
+
+
+async def test_a_query_that_cannot_even_be_cancelled_lets_the_round_end_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(act, "SITE_SECONDS_MAX", 0.05)
+    line_is_back = asyncio.Event()
+    actor = Acting({"open berlin for the application": line_is_back})
+
+    async with asyncio.timeout(5):
+        done = await actor.run(Plan(sites={"berlin": (do.OpenSite("berlin"),)}))
+
+    assert [failure.site for failure in done.failures] == ["berlin"]
+    line_is_back.set()
 
 
 async def test_a_volume_that_cannot_grow_keeps_its_site_from_nothing_else():

@@ -1,5 +1,6 @@
 """Looking at a cluster whose children were meddled with goes on: only a look that ends can lead to their repair."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,19 @@ async def test_one_site_whose_answer_is_not_understood_ends_no_look_at_the_other
 
     assert "what it answers is not understood (ValidationError, which the operator's log" in seen["berlin"].error
     assert seen["hamburg"].system_id == "7"
+
+
+async def test_a_query_that_cannot_even_be_cancelled_delays_no_look_beyond_the_sites_deadline(monkeypatch):
+    monkeypatch.setattr(observe, "SITE_DEADLINE_SECONDS", 0.05)
+    line_is_back = asyncio.Event()
+
+    async def query() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await line_is_back.wait()
+
+    async with asyncio.timeout(5):
+        assert await observe._bounded("berlin", query()) == (None, "no answer within 0.05 s")
+
+    line_is_back.set()

@@ -6,6 +6,7 @@ import pytest
 
 from multiserver.control.queue import Key, Outcome, Workers
 from multiserver.kube.errors import UnreachableError
+from multiserver.postgres.deadlines import within
 
 LAB: Key = ("clinic", "lab")
 SHOP: Key = ("clinic", "shop")
@@ -181,6 +182,30 @@ async def test_when_leadership_is_lost_the_rounds_end_before_the_watches_and_non
 
     assert running_at_the_watches_end == []
     assert rounds.seen.empty()
+
+
+async def test_the_end_waits_for_a_query_that_was_told_to_stop(limit):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def query() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            ended.set()
+
+    async def asks(key: Key, changed: bool) -> Outcome:
+        await within(60, query())
+        return Outcome()
+
+    workers = Workers(asks)
+    workers.wake(LAB)
+    await begun.wait()
+    await workers.stop()
+
+    assert ended.is_set()
 
 
 async def test_a_watch_that_fails_is_told_and_leaves_no_round_behind(limit):

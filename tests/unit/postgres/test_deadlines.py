@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from multiserver.agent.deadlines import within
+from multiserver.postgres.deadlines import within
 
 
 async def stubborn() -> None:
