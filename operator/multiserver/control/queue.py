@@ -1,7 +1,8 @@
 """One worker for each cluster, woken by events and by its own clock.
 
 kopf's event handlers are edge-triggered and their errors are not retried, so they do nothing but wake a worker. A
-worker runs one round at a time and looks at the whole each time; any number of wakes during a round cause one more.
+worker runs one round at a time and looks at the whole each time; any number of wakes during a round, and in the pause
+after it, cause one more.
 """
 
 import asyncio
@@ -47,14 +48,22 @@ class Workers:
     """The workers of all clusters."""
 
     def __init__(
-        self, run_round: Round, *, error_pause_seconds: float = 5.0, round_limit_seconds: float = 120.0
+        self,
+        run_round: Round,
+        *,
+        pause_seconds: float = 1.0,
+        error_pause_seconds: float = 5.0,
+        round_limit_seconds: float = 120.0,
     ) -> None:
         """Prepare; nothing runs until the first `wake`.
 
+        Between two rounds are `pause_seconds` at the least, however often a worker is woken: another controller that
+        takes back what a round did would else make it a loop without end.
         A round that fails is logged and tried again after `error_pause_seconds`; one that takes longer than
         `round_limit_seconds` is cancelled and counts as failed.
         """
         self._round = run_round
+        self._pause_seconds = pause_seconds
         self._error_pause_seconds = error_pause_seconds
         self._round_limit_seconds = round_limit_seconds
         self._workers: dict[Key, _Worker] = {}
@@ -116,6 +125,7 @@ class Workers:
             try:
                 # Not asyncio.wait_for: until Python 3.12 it loses a cancellation that comes together with the wake.
                 async with asyncio.timeout(outcome.again_seconds):
+                    await asyncio.sleep(self._pause_seconds)
                     await worker.woken.wait()
             except TimeoutError:
                 continue

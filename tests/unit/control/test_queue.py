@@ -67,6 +67,22 @@ async def test_a_round_comes_by_itself_and_knows_that_nothing_was_seen_to_change
     await workers.stop()
 
 
+async def test_who_takes_back_what_each_round_does_makes_no_loop_without_a_pause(limit):
+    rounds = Rounds()
+    workers = Workers(rounds, pause_seconds=0.2)
+    loop = asyncio.get_running_loop()
+    workers.wake(LAB)
+    await rounds.seen.get()
+    workers.wake(LAB)
+    before = loop.time()
+    rounds.go_on.release()
+
+    assert await rounds.seen.get() == (LAB, True)
+
+    assert loop.time() - before >= 0.2
+    await workers.stop()
+
+
 async def test_a_round_that_hangs_holds_up_no_other_cluster(limit):
     rounds = Rounds()
     workers = Workers(rounds)
