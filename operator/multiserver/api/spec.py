@@ -255,16 +255,6 @@ class SiteService(Model):
 class Site(Model):
     """One location with a complete server."""
 
-    model_config = _config(
-        **_rules(
-            _rule(
-                "!has(oldSelf.serverNumber) || has(self.serverNumber) && self.serverNumber == oldSelf.serverNumber",
-                "a site's serverNumber cannot change: restore the present number",
-                fieldPath=".serverNumber",
-            )
-        )
-    )
-
     name: str = Field(
         max_length=40,
         json_schema_extra=_rules(
@@ -427,6 +417,11 @@ class Spec(Model):
 _NO_SCHEMA_SITE_YET = "!has(oldSelf.status) || !has(oldSelf.status.schemaSite)"
 
 ROOT_RULES = (
+    _rule(
+        f"self.metadata.name.matches(r'{_DNS_LABEL}')",
+        "the cluster's name begins the names of its Services, so it is a DNS label: small letters, digits and '-', a "
+        "letter first, for example my-lab",
+    ),
     _rule(
         f"self.spec.sites.all(s, size(self.metadata.name) + size(s.name) <= {NAMES_LENGTH_MAX})",
         f"the cluster's name and a site's name together have {NAMES_LENGTH_MAX} characters at the most: shorten one",
