@@ -1,9 +1,15 @@
 """The configuration that the operator writes for a site, under a real PostgreSQL with real certificates."""
 
+import ctypes
+import fcntl
 import os
+import socket
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +23,7 @@ from multiserver.resources.blueprint import Blueprint
 from multiserver.resources.configmap import config_map
 from tests.clusters import a_blueprint
 from tests.ports import free_port
+from tests.postgres.servers import eventually
 from tests.rootfs import USER_ID, Rootfs
 
 PASSWORD = "sesame"
@@ -162,3 +169,25 @@ def test_the_application_logs_in_by_password_over_tls_only(site):
 def test_everything_else_is_rejected(site, user, database):
     with pytest.raises(psycopg.OperationalError, match=r"rejects connection|requires a valid client certificate"):
         site.connect(user, dbname=database, password=PASSWORD)
+
+
+def test_a_client_that_vanishes_without_a_word_is_gone_soon_even_in_the_midst_of_a_query(rootfs, site):
+    idle, busy = (site.connect("app", password=PASSWORD) for _ in range(2))
+    with closing(idle), closing(busy):
+        busy.pgconn.send_query(b"select pg_sleep(90)")
+        pids = ", ".join(str(client.info.backend_pid) for client in (idle, busy))
+        sessions = f"select string_agg(state, ' ' order by state) from pg_stat_activity where pid in ({pids})"
+        eventually(lambda: psql(rootfs, site, sessions) == "active idle", "the query runs")
+        for client in (idle, busy):
+            vanish(client)
+        eventually(lambda: psql(rootfs, site, sessions) == "", "both sessions have ended", pause_seconds=1)
+
+
+def vanish(client: psycopg.Connection[Any]) -> None:
+    """Have the kernel drop all that comes to the client from now on: it acknowledges nothing, and says nothing."""
+    eventually(lambda: fcntl.ioctl(client.fileno(), termios.TIOCOUTQ, bytes(4)) == bytes(4), "all was received")
+    take_nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(take_nothing))
+    so_attach_filter = 26
+    with socket.socket(fileno=os.dup(client.fileno())) as line:
+        line.setsockopt(socket.SOL_SOCKET, so_attach_filter, program)

@@ -22,13 +22,14 @@ RANGE_END_MAX = 2**53 - 1
 SUPPORTED_VERSIONS = (18,)
 
 OPERATOR_PARAMETERS = (
-    "archive_command", "archive_library", "archive_mode", "archive_timeout", "cluster_name", "config_file",
-    "data_directory", "event_triggers", "hba_file", "ident_file", "idle_replication_slot_timeout", "include",
-    "include_dir", "include_if_exists", "listen_addresses", "log_destination", "logging_collector",
-    "max_active_replication_origins", "max_logical_replication_workers", "max_replication_slots",
-    "max_sync_workers_per_subscription", "max_wal_senders", "max_worker_processes", "port",
+    "archive_command", "archive_library", "archive_mode", "archive_timeout", "client_connection_check_interval",
+    "cluster_name", "config_file", "data_directory", "event_triggers", "hba_file", "ident_file",
+    "idle_replication_slot_timeout", "include", "include_dir", "include_if_exists", "listen_addresses",
+    "log_destination", "logging_collector", "max_active_replication_origins", "max_logical_replication_workers",
+    "max_replication_slots", "max_sync_workers_per_subscription", "max_wal_senders", "max_worker_processes", "port",
     "session_replication_role", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "synchronous_commit",
-    "track_commit_timestamp", "unix_socket_directories", "wal_level", "wal_receiver_timeout",
+    "tcp_keepalives_count", "tcp_keepalives_idle", "tcp_keepalives_interval", "track_commit_timestamp",
+    "unix_socket_directories", "wal_level", "wal_receiver_timeout",
     "wal_retrieve_retry_interval", "wal_sender_timeout",
 )  # fmt: skip
 """PostgreSQL settings that replication, TLS, backups or the pod depend on; a resource may not set them."""

@@ -23,4 +23,10 @@ def required_settings(number_of_sites: int = MAXIMUM_SITES) -> dict[str, str]:
         "wal_receiver_timeout": "20s",
         "wal_retrieve_retry_interval": "500ms",
         "idle_replication_slot_timeout": "0",  # a cut-off peer's slot is never dropped by the clock alone
+        # A session whose client has vanished ends within 35 s, also in the midst of a scan: connections are few, scans
+        # cost. Not tcp_user_timeout, which would end a sender whose peer is only slow to take what it is sent.
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "client_connection_check_interval": "10s",
     }
