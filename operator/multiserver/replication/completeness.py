@@ -1,7 +1,8 @@
 """Whether a site has everything that a peer ever had to send, and how a pull makes it so.
 
-The agent asks a peer for `PeerFacts`, asks its own database `is_complete`, and if not, pulls the difference from the
-peer and calls `note_pull` with the same facts and the moment before the pull.
+The agent asks a peer for `PeerFacts`, asks its own database `is_complete`, and if not, whether a pull may help
+(`refuse_beyond_repair`), pulls the difference from the peer and calls `note_pull` with the same facts and the moment
+before the pull.
 """
 
 from datetime import datetime
@@ -49,6 +50,11 @@ async def is_complete(own: Connection, facts: PeerFacts) -> bool:
             [facts.server_number, facts.incarnation, facts.slot_birth, facts.from_start],
         )
     )
+
+
+async def refuse_beyond_repair(own: Connection, facts: PeerFacts) -> None:
+    """Raise DatabaseError, MS022, if the own database was put back so far that a pull cannot find what it lacks."""
+    await own.execute("select multiserver.refuse_beyond_repair(%s, %s)", [facts.server_number, facts.collected_horizon])
 
 
 async def note_pull(own: Connection, facts: PeerFacts, began: datetime) -> bool:

@@ -126,11 +126,9 @@ begin
                  and l.slot_birth = birth and doubted_at is null);
 end $$;
 
--- A pull from the peer has ended that began at `since` by this site's clock, after the peer had named these facts.
--- Returns whether the link is complete now; a doubt that came up meanwhile asks for another pull.
-create function multiserver.complete_link(number integer, incarnation uuid, birth uuid, receives_from integer[],
-                                         collected bigint, since timestamptz)
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Raise if comparing with the peer cannot find what is missing here: then a pull is of no use.
+create function multiserver.refuse_beyond_repair(number integer, collected bigint) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   if exists (select from multiserver.broken_history where how = 'rewound' and complete_until < collected) then
     raise exception using errcode = 'MS022',
@@ -139,7 +137,17 @@ begin
                        (select multiserver.version_time(complete_until)::timestamptz(0) from multiserver.broken_history),
                        multiserver.site_name(number)),
       hint = 'Empty the data volume of this site: it is filled again from a peer.';
-  elsif exists (select from unnest(receives_from) as other where other <> multiserver.server_number()
+  end if;
+end $$;
+
+-- A pull from the peer has ended that began at `since` by this site's clock, after the peer had named these facts.
+-- Returns whether the link is complete now; a doubt that came up meanwhile asks for another pull.
+create function multiserver.complete_link(number integer, incarnation uuid, birth uuid, receives_from integer[],
+                                         collected bigint, since timestamptz)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform multiserver.refuse_beyond_repair(number, collected);
+  if exists (select from unnest(receives_from) as other where other <> multiserver.server_number()
              and not exists (select from multiserver.links where peer_number = other)) then
     return false;  -- what a site that left had sent to the peer may have come in after the pull
   end if;
