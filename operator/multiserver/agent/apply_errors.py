@@ -13,6 +13,11 @@ QUIET_AFTER = timedelta(seconds=20)
 """A link that had no error for so long works again; a failing worker is restarted within a few seconds."""
 
 
+def _is_recent(error: datetime, now: datetime) -> bool:
+    """Whether an error still says how the link is; one of the future was noted before the clock was set back."""
+    return timedelta(0) <= now - error <= QUIET_AFTER
+
+
 @dataclass(frozen=True)
 class _Errors:
     count: int
@@ -22,7 +27,7 @@ class _Errors:
     def noted(self, count: int, at: datetime) -> "_Errors":
         if count <= self.count:
             return _Errors(count, self.first, self.last)
-        goes_on = self.last is not None and at - self.last <= QUIET_AFTER
+        goes_on = self.last is not None and _is_recent(self.last, at)
         return _Errors(count, self.first if goes_on else at, at)
 
 
@@ -43,6 +48,6 @@ class ApplyErrors:
             for name, errors in self._errors.items()
             if errors.first
             and errors.last
-            and now - errors.last <= QUIET_AFTER
+            and _is_recent(errors.last, now)
             and errors.last - errors.first >= STUCK_AFTER
         }

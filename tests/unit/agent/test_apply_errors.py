@@ -44,6 +44,15 @@ def test_failures_with_a_long_quiet_between_them_do_not_add_up() -> None:
     assert errors.stuck(now) == {}
 
 
+def test_a_clock_that_is_set_back_hides_no_stuck_link_and_keeps_none_that_works_again() -> None:
+    errors, before = after(*range(10))
+    back = before - timedelta(days=1)
+    assert errors.stuck(back) == {}
+    for count in range(10, 20):
+        errors.note({"multiserver_2": count}, back + timedelta(seconds=2 * count))
+    assert errors.stuck(back + timedelta(seconds=38)) == {"multiserver_2": back + timedelta(seconds=20)}
+
+
 def test_statistics_that_were_reset_are_no_failure() -> None:
     errors, now = after(9, 0, 0)
     assert errors.stuck(now) == {}
