@@ -11,13 +11,13 @@ A rewound site is marked by a file on its volume, so that its log begins anew wh
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from multiserver.agent.link import Link
 from multiserver.agent.local_database import INSTALLED, LocalDatabase, engine
-from multiserver.agent.loops import NotYetError
+from multiserver.agent.loops import NotYetError, sentence
 from multiserver.agent.peer_database import peer_target
 from multiserver.api.report import LinkState
 from multiserver.api.siteconfig import Member, SiteConfig
@@ -36,6 +36,10 @@ MUST_BEGIN_ANEW = "select multiserver.log_must_begin_anew()"
 
 Asked = tuple[datetime | None, datetime]
 """When the line to the peer came up, and when the own server started."""
+
+
+class NotAskedError(Exception):
+    """Peers that answer the probe do not answer this question; the text names them and says why."""
 
 
 class WatchForRewinding:
@@ -63,17 +67,19 @@ class WatchForRewinding:
         return self._waits_for
 
     async def __call__(self) -> None:
-        """Raises DatabaseError, TimeoutError or OSError, or NotReady while a session keeps a rewound site open."""
+        """Raises DatabaseError or OSError, NotReady while a session keeps a rewound site open, or NotAskedError."""
         try:
             async with engine(self._database) as own:
                 try:
-                    await self._ask_all(own)
+                    failures = await self._ask_all(own)
                 finally:
                     await self._mark_if_rewound(own)
         except NotYetError:
             if await self._is_new():
                 self._waits_for = ""
             raise
+        if failures:  # Only here: within, a peer that is not there would pass for the own database.
+            raise NotAskedError(f"peers could not say whether this site was put back in time: {'; '.join(failures)}")
 
     async def _mark_if_rewound(self, own: Connection) -> None:
         """From the fact, not from the finding: whoever is killed between the two finds nothing again."""
@@ -90,38 +96,41 @@ class WatchForRewinding:
         except DatabaseError:
             return False
 
-    async def _ask_all(self, own: Connection) -> None:
+    async def _ask_all(self, own: Connection) -> list[str]:
+        """Ask all peers that are due, side by side, and act on their answers; give a sentence for each that fails.
+
+        Raises DatabaseError or NotReady.
+        """
         started = await own.value(STARTED)
         links = self._links()
         untried: list[str] = []
-        failures: list[Exception] = []
+        due: dict[str, datetime | None] = {}
+        asking: list[Coroutine[None, None, str | None]] = []
         for peer in self._config().peers if started else ():
             link = links.get(peer.name, Link())
             if link.state is LinkState.UNKNOWN:
                 untried.append(peer.name)
             elif link.state is LinkState.CONNECTED and self._asked.get(peer.name) != (link.since, started):
-                try:
-                    await self._ask(own, peer)
-                except (DatabaseError, TimeoutError) as error:
-                    failures.append(error)
-                else:
-                    self._asked[peer.name] = (link.since, started)
+                due[peer.name] = link.since
+                asking.append(within(ASKING_SECONDS, self._rewound(own, peer)))
+        answers = dict(zip(due, await asyncio.gather(*asking, return_exceptions=True), strict=True))
+        told = {name: answer for name, answer in answers.items() if not isinstance(answer, BaseException)}
+        if later := {name: incarnation for name, incarnation in told.items() if incarnation}:
+            await self._renounce(own, later)
+        self._asked |= {name: (due[name], started) for name in told}
         if self._waits_for:
             self._waits_for = ", ".join(untried)
-        if failures:
-            raise failures[0]
+        return [f"{name}: {sentence(answer)}" for name, answer in answers.items() if isinstance(answer, Exception)]
 
-    async def _ask(self, own: Connection, peer: Member) -> None:
-        """Ask one peer and act on its answer. Raises DatabaseError, TimeoutError or NotReady."""
-        incarnation = await within(ASKING_SECONDS, self._rewound(own, peer))
-        if incarnation is None:
-            return
+    async def _renounce(self, own: Connection, later: Mapping[str, str]) -> None:
+        """Act on the answer of peers that know a later state. Raises DatabaseError or NotReady."""
         logger.warning(
-            "%s knows a later state of this site than its database has: the volume or a backup of an earlier time was "
-            "put back. Site %s is closed, fetches from its peers what it lacks, and opens again by itself",
-            *(peer.name, self._config().site),
+            "a later state of this site than its database has is known to %s: the volume or a backup of an earlier "
+            "time was put back. Site %s is closed, fetches from its peers what it lacks, and opens again by itself",
+            *(", ".join(later), self._config().site),
         )
-        await renounce(own, incarnation)
+        for incarnation in set(later.values()):
+            await renounce(own, incarnation)
 
     async def _rewound(self, own: Connection, peer: Member) -> str | None:
         config = self._config()
