@@ -5,7 +5,8 @@ GET  /v1/ping          anyone in the cluster     {"site": ...}
 GET  /v1/report        anyone in the cluster     api.report.SiteReport
 POST /v1/backups       operator, own site        {"kind": "data"} -> 202 and the backup
 GET  /v1/backups/<id>  operator, own site        the same: {"id", "kind", "state", "progress", "message", ...}
-POST /v1/verifications operator, own site        202: all rows are compared with all peers'; the report has the results
+POST /v1/verifications operator, own site        202 and the report of now; all rows are compared with all peers', and
+                                                 later reports have the results
 ```
 Errors carry {"message": a sentence}.
 """
@@ -90,9 +91,9 @@ class PeerApi:
         return JSONResponse(_wire(run))
 
     async def post_verification(self, _request: Request) -> Response:
-        """Have all rows compared with all peers' from now on."""
+        """Have all rows compared with all peers' from now on; what the report says until now is no answer."""
         self.verify()
-        return JSONResponse({"message": "comparing; the results come into the report"}, status_code=202)
+        return JSONResponse(self.report().wire(), status_code=202)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import httpx
 
 from multiserver.api.names import AGENT_PORT
 from multiserver.api.report import PeerReport, SiteReport, Verification
-from multiserver.backup.command import tls
+from multiserver.backup.command import patiently, tls
 from multiserver.backup.errors import BackupError
 from multiserver.settings import SitePaths
 
@@ -29,20 +29,19 @@ def verify(agent: str, deadline_seconds: float, root: Path) -> None:
         context = tls(SitePaths(root))
         with httpx.Client(base_url=agent, verify=context, timeout=REQUEST_SECONDS_MAX, trust_env=False) as client:
             results = list(follow(client, deadline_seconds))
-    except (BackupError, httpx.HTTPError, TimeoutError) as error:
+    except (BackupError, TimeoutError) as error:
         raise click.ClickException(f"the rows could not be compared: {error}") from error
     if not all(results):
         raise SystemExit(1)
 
 
 def follow(client: httpx.Client, deadline_seconds: float) -> Iterator[bool]:
-    """Ask, print each peer's result as it comes, and give whether it is equal. Raises HTTPError or TimeoutError."""
+    """Ask, print each peer's result as it comes, and give whether it is equal. Raises BackupError or TimeoutError."""
     end = time.monotonic() + deadline_seconds
-    before = {peer.name: peer.verified.attempted_at for peer in _peers(client)}
-    client.post("/v1/verifications").raise_for_status()
+    before = {peer.name: peer.verified.attempted_at for peer in _peers(client, "POST", "/v1/verifications")}
     told: set[str] = set()
     while True:
-        peers = _peers(client)
+        peers = _peers(client, "GET", "/v1/report")
         for peer in peers:
             # By the clock alone, a result that was found while it was ahead would pass for the one that was asked for.
             if peer.name not in told and peer.verified.attempted_at != before.get(peer.name):
@@ -56,9 +55,9 @@ def follow(client: httpx.Client, deadline_seconds: float) -> Iterator[bool]:
         time.sleep(POLL_SECONDS)
 
 
-def _peers(client: httpx.Client) -> tuple[PeerReport, ...]:
-    """Ask how the peers are. Raises HTTPError."""
-    return SiteReport.model_validate(client.get("/v1/report").raise_for_status().json()).peers
+def _peers(client: httpx.Client, method: str, path: str) -> tuple[PeerReport, ...]:
+    """Give the peers of the report that is the answer. Raises BackupError."""
+    return SiteReport.model_validate(patiently(client, method, path)).peers
 
 
 def is_equal(result: Verification) -> bool:

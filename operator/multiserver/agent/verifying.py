@@ -15,6 +15,7 @@ from multiserver.agent.seen import Sightings
 from multiserver.api.moments import is_ahead, moment
 from multiserver.api.report import Verification
 from multiserver.api.siteconfig import Member
+from multiserver.postgres.connect import Connection
 from multiserver.postgres.errors import DatabaseError
 from multiserver.replication.compare import NotComparable, describe
 from multiserver.replication.completeness import ask_peer, is_complete
@@ -23,7 +24,7 @@ from multiserver.replication.verify import Verified, verify
 logger = logging.getLogger(__name__)
 
 VERIFY_AGAIN = timedelta(minutes=10)
-"""When to verify again where all rows were read and are not known to be equal."""
+"""When to verify again where rows were read and are not known to be equal."""
 TRY_AGAIN = timedelta(minutes=1)
 """When to verify again where the rows were not even read, which costs nothing."""
 DIFFERENCES_TOLD_MAX = 20
@@ -48,9 +49,12 @@ class Verify:
     on_result: Callable[[], None]
     _is_loaded: bool = False
     _next: dict[str, datetime] = field(default_factory=dict)
+    _asked: int = 0
+    """How often somebody asked: a comparison that began before is no answer."""
 
     def ask(self) -> None:
         """Have every peer compared at the next turn."""
+        self._asked += 1
         self._next.clear()
         self._is_loaded = True
 
@@ -86,32 +90,45 @@ class Verify:
         return timedelta(hours=self.surroundings.config().verify_every_hours)
 
     async def _compare(self, peer: Member) -> None:
+        asked, again = self._asked, TRY_AGAIN
         known = self.seen.verifications.get(peer.name, Verification())
         try:
-            result, again = await self._verify(peer, known)
-        except (DatabaseError, NotComparable) as error:
-            result, again = known.model_copy(update={"message": sentence(error)}), TRY_AGAIN
+            async with self.surroundings.both(peer) as (own, other):
+                if hindrance := await self._hindrance(peer, own, other):
+                    result = known.model_copy(update={"message": hindrance})
+                else:
+                    again = VERIFY_AGAIN
+                    result = await self._verify(peer, known, own, other)
+        except Exception as error:  # noqa: BLE001 - whatever a peer answers must not end the comparisons with others
+            result = known.model_copy(update={"message": sentence(error)})
+            if not isinstance(error, DatabaseError | NotComparable) and result.message != known.message:
+                logger.warning("the rows cannot be compared with %s's: %s", peer.name, result.message)
+        if asked != self._asked:
+            return  # Whoever asked meanwhile is answered by the next comparison, for which the peer is due.
         result = result.model_copy(update={"attempted_at": datetime.now(UTC)})
         self.seen.verifications[peer.name] = result
-        self._next[peer.name] = datetime.now(UTC) + again
+        self._next[peer.name] = datetime.now(UTC) + (self._period if result.is_equal and not result.message else again)
         async with engine(self.surroundings.database) as connection:
             await connection.execute(STORE_RESULT, [peer.server_number, Jsonb(result.wire())])
         self.on_result()
 
-    async def _verify(self, peer: Member, known: Verification) -> tuple[Verification, timedelta]:
-        """Give how the comparison ended, and when the next one is due."""
-        async with self.surroundings.both(peer) as (own, other):
-            facts = await ask_peer(other, self.surroundings.config().own.server_number)
-            if facts is None or not await is_complete(own, facts):
-                return known.model_copy(update={"message": f"what {peer.name} has is still being fetched"}), TRY_AGAIN
-            if not (await describe(other)).is_complete_with(await describe(own)):
-                return known.model_copy(update={"message": f"{peer.name} is still fetching what it lacks"}), TRY_AGAIN
-            found = await verify(own, other)
-            if any(table.rows > table.damaged for table in found.differences):
-                await own.execute(DOUBT, [peer.server_number])  # What is missing here is pulled.
+    async def _hindrance(self, peer: Member, own: Connection, other: Connection) -> str:
+        """Say why the rows cannot be equal yet; empty if they may be compared."""
+        facts = await ask_peer(other, self.surroundings.config().own.server_number)
+        if facts is None or not await is_complete(own, facts):
+            return f"what {peer.name} has is still being fetched"
+        if not (await describe(other)).is_complete_with(await describe(own)):
+            return f"{peer.name} is still fetching what it lacks"
+        return ""
+
+    async def _verify(self, peer: Member, known: Verification, own: Connection, other: Connection) -> Verification:
+        """Give how the comparison ended."""
+        found = await verify(own, other)
+        if any(table.rows > table.damaged for table in found.differences):
+            await own.execute(DOUBT, [peer.server_number])  # What is missing here is pulled.
         if found.unknown and not found.differences:
-            return known.model_copy(update={"message": "; ".join(found.unknown)}), VERIFY_AGAIN
-        return _result(peer, found), VERIFY_AGAIN if found.differences else self._period
+            return known.model_copy(update={"message": "; ".join(found.unknown)})
+        return _result(peer, found)
 
 
 def _result(peer: Member, found: Verified) -> Verification:

@@ -46,10 +46,10 @@ def tls(paths: SitePaths) -> ssl.SSLContext:
 def follow(client: httpx.Client, kind: str, deadline_seconds: float) -> str:
     """Start the backup, print its progress, and give its result in words. Raises BackupError if it does not succeed."""
     end = time.monotonic() + deadline_seconds
-    started = _patiently(client, "POST", "/v1/backups", {"kind": kind})
+    started = patiently(client, "POST", "/v1/backups", {"kind": kind})
     printed = ""
     while time.monotonic() < end:
-        run = _patiently(client, "GET", f"/v1/backups/{started['id']}")
+        run = patiently(client, "GET", f"/v1/backups/{started['id']}")
         progress = run.get("progress") or ""
         if progress and progress != printed:
             click.echo(progress)
@@ -64,7 +64,7 @@ def follow(client: httpx.Client, kind: str, deadline_seconds: float) -> str:
     )
 
 
-def _patiently(client: httpx.Client, method: str, path: str, body: object = None) -> dict[str, Any]:
+def patiently(client: httpx.Client, method: str, path: str, body: object = None) -> dict[str, Any]:
     """Ask the agent, again while it does not answer at all. Asking twice for a backup follows the one under way."""
     end = time.monotonic() + SILENCE_SECONDS_MAX
     while True:

@@ -61,6 +61,7 @@ async def test_the_operator_and_the_site_may_have_rows_compared() -> None:
     for caller in ("operator", "site:berlin"):
         response = await client(caller, verify=lambda caller=caller: asked.append(caller)).post("/v1/verifications")
         assert response.status_code == 202
+        assert SiteReport.model_validate(response.json()) == site_report(NOON)
     assert asked == ["operator", "site:berlin"]
     refused = await client("site:hamburg", verify=lambda: asked.append("hamburg")).post("/v1/verifications")
     assert refused.status_code == 403
