@@ -80,7 +80,8 @@ async def test_a_peer_that_keeps_a_pull_waiting_holds_up_no_other(
     async with running(berlin):
         await wait_until(lambda: is_complete(berlin, hamburg) and is_complete(berlin, leipzig), "all is complete")
         with psycopg.connect(hamburg.target().conninfo()) as holder:
-            holder.execute("lock table notes")
+            [(register,)] = hamburg.sql("select table_id from multiserver.tables where relation = 'notes'::regclass")
+            holder.execute(f"lock table multiserver.register_{register}")  # which is what a pull reads
             berlin.sql(doubt, [hamburg.server_number])
             await wait_until(lambda: "the link from hamburg may lack" in caplog.text, "the pull from hamburg waits")
             berlin.sql(doubt, [leipzig.server_number])
