@@ -18,6 +18,8 @@ Answer = Mapping[str, Any]
 
 ERRORS_MAX = 10
 """How many sentences a report has at the most."""
+FAILED_ITEMS_TOLD_MAX = 3
+"""How many of a folder's files that fail are named."""
 
 _NEVER = 1970
 """Year in which Syncthing says that a device was last seen if it never was."""
@@ -134,9 +136,9 @@ def _folder_errors(name: str, answers: Answers) -> Iterator[str]:
     if folder.get("watchError"):
         yield f"folder {name}: changes are only found hourly, they cannot be watched: {folder['watchError']}"
     failed = answers.failed_items.get(name, {}).get("errors") or []
-    for item in failed[:3]:
+    for item in failed[:FAILED_ITEMS_TOLD_MAX]:
         yield f"folder {name}: {item['path']}: {_with_way_out(item['error'])}"
-    if folder["errors"] > min(len(failed), 3):
+    if folder["errors"] > min(len(failed), FAILED_ITEMS_TOLD_MAX):
         yield f"folder {name}: {folder['errors']} files fail in all"
 
 

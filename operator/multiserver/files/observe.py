@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from multiserver.api.siteconfig import SiteConfig
 from multiserver.files.client import Syncthing, SyncthingError
-from multiserver.files.health import Answer, Answers, FilesHealth, judge, unavailable
+from multiserver.files.health import FAILED_ITEMS_TOLD_MAX, Answer, Answers, FilesHealth, judge, unavailable
 
 OBSERVE_SECONDS_MAX = 10.0
 
@@ -40,11 +40,15 @@ async def ask(syncthing: Syncthing, site: SiteConfig) -> Answers:
         connections=connections,
         devices=devices,
         folders=folders,
-        failed_items=await _each(syncthing, "/rest/folder/errors", "folder", failing),
+        failed_items=await _each(
+            syncthing, "/rest/folder/errors", "folder", failing, perpage=str(FAILED_ITEMS_TOLD_MAX)
+        ),
         completion=await _each(syncthing, "/rest/db/completion", "device", ids),
     )
 
 
-async def _each(syncthing: Syncthing, path: str, parameter: str, values: Iterable[str]) -> Mapping[str, Answer]:
+async def _each(
+    syncthing: Syncthing, path: str, parameter: str, values: Iterable[str], **more: str
+) -> Mapping[str, Answer]:
     """Ask the same of each value; Syncthing is asked one by one, as its answers cost it work."""
-    return {value: await syncthing.get(path, **{parameter: value}) for value in values}
+    return {value: await syncthing.get(path, **{parameter: value}, **more) for value in values}
