@@ -1,11 +1,16 @@
 """A row that one site cannot store is parked there with its SQLSTATE; the link goes on, and it returns when it can."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import pytest
+
+from multiserver.replication import observe
 from tests.postgres.mesh import Mesh, Site
+from tests.postgres.rounds import facts_of
 from tests.postgres.servers import eventually
 
 PARKED = (
@@ -54,7 +59,9 @@ def test_a_one_sided_check_holds_up_no_link(mesh: Mesh, berlin: Site, hamburg: S
     mesh.assert_registers_equal()
 
 
-def test_many_refused_rows_wait_only_once(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+def test_many_refused_rows_wait_only_once_and_are_counted_up_to_a_limit(
+    mesh: Mesh, berlin: Site, hamburg: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     berlin.sql("create table many_doses (id integer primary key, amount integer)")
     mesh.drain()
     errors = hamburg.link_error_count()
@@ -65,6 +72,9 @@ def test_many_refused_rows_wait_only_once(mesh: Mesh, berlin: Site, hamburg: Sit
         mesh.drain()
         assert hamburg.link_error_count() <= errors + 1
         assert len(parked(hamburg, "many_doses")) == 11 + 10
+        monkeypatch.setattr(observe, "COUNTED_MAX", 5)
+        facts = asyncio.run(facts_of(hamburg))
+        assert (facts.parked_count, facts.refused_count) == (5, 5)
     eventually(lambda: mesh.drain() or parked(hamburg, "many_doses") == [], "the parked rows are stored")
     assert mesh.equal("select count(*) from many_doses") == [39]
 

@@ -167,7 +167,9 @@ FIGURES: tuple[Figure, ...] = (
         "How fast the site's write-ahead log grew in the last hour.",
         lambda r: r.database.log_bytes_per_second,
     ),
-    _site("parked_rows", "Rows that cannot be stored now.", lambda r: r.database.parked_rows),
+    _site(
+        "parked_rows", "Rows that cannot be stored now; 10000 means so many or more.", lambda r: r.database.parked_rows
+    ),
     _site("refused_rows", "Parked rows that break a rule of this site's own.", lambda r: r.database.refused_rows),
     _site(
         "conflicts_last_day",
@@ -195,7 +197,7 @@ FIGURES: tuple[Figure, ...] = (
     _site(
         "unreplicated_tables",
         "Tables that are not replicated; no sample while the database does not answer.",
-        lambda r: len(r.database.unreplicated_tables) if r.database.available else None,
+        lambda r: r.database.unreplicated_count,
     ),
     _site("files_available", "1 if the site's own Syncthing answers.", lambda r: r.files.available),
     _site("files_ratio", "How much of all folders the site holds, 0 to 1.", lambda r: _scaled(r.files.percent, 1e-2)),

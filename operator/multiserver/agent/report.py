@@ -39,6 +39,9 @@ ENGINE_VALID = timedelta(minutes=1)
 AUTONOMY_MAX = timedelta(days=365)
 """More is not told: nobody can know the rate for so long."""
 
+TABLES_TOLD_MAX = 20
+"""A report travels to every site; it names so many tables that are not replicated, and counts them all."""
+
 T = TypeVar("T")
 
 
@@ -85,7 +88,10 @@ def _database(config: SiteConfig, seen: Sightings, now: datetime) -> DatabaseRep
         refused_rows=facts.refused_count if facts.engine_version else None,
         conflicts_last_day=facts.conflicts_last_day,
         replication_errors=_replication_errors(config, database),
-        unreplicated_tables=tuple(f"{table.name}: {table.reason}" for table in facts.unreplicated_tables),
+        unreplicated_tables=tuple(
+            f"{table.name}: {table.reason}" for table in facts.unreplicated_tables[:TABLES_TOLD_MAX]
+        ),
+        unreplicated_count=len(facts.unreplicated_tables),
         engine=_valid(seen.engine, now, ENGINE_VALID),
     )
 

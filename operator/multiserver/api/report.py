@@ -105,6 +105,10 @@ class VolumeReport(Message):
         return 100 - 100 * self.free_bytes / self.capacity_bytes if self.capacity_bytes else 100.0
 
 
+COUNTED_MAX = 10_000
+"""More rows are not counted where only a look is taken, so that it stays cheap."""
+
+
 class EngineReport(Message):
     """What the replication engine keeps for itself; see `multiserver.sizes`."""
 
@@ -138,15 +142,17 @@ class DatabaseReport(Message):
     log_bytes_per_second: float | None = None
     """How fast the write-ahead log grew in the last hour."""
     parked_rows: int | None = None
-    """Rows that are kept aside since the table cannot hold them now."""
+    """Rows that are kept aside since the table cannot hold them now; 10000 means so many or more."""
     refused_rows: int | None = None
-    """How many of them break a rule of this site's own."""
+    """How many of those that were counted break a rule of this site's own."""
     conflicts_last_day: int | None = None
     """Changes lost to concurrent ones that this site has seen since yesterday; 10000 means so many or more."""
     replication_errors: tuple[str, ...] = ()
     """Sentences of links that cannot apply a change."""
     unreplicated_tables: tuple[str, ...] = ()
-    """Tables that are not replicated, each with the reason."""
+    """The first tables that are not replicated, each with the reason."""
+    unreplicated_count: int | None = None
+    """How many there are in all."""
     engine: EngineReport | None = None
 
 

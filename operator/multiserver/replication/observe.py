@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from multiserver.api.report import COUNTED_MAX
 from multiserver.postgres.connect import Connection
 
 
@@ -115,7 +116,7 @@ class SequenceUsage(Facts):
 
 
 class ParkedRow(Facts):
-    """How many rows of a table are parked, and one of the reasons."""
+    """How many rows of a table are parked, as far as they are counted, and one of the reasons."""
 
     table: str
     rows: int
@@ -268,11 +269,9 @@ select peer_number, peer_incarnation::text, slot_birth::text, doubted_at from mu
 
 PARKED = """
 select t.name as table, count(*) as rows, count(p.sqlstate) as refused, min(p.reason) as reason
-from multiserver.parked p join multiserver.tables t using (table_id) group by t.name order by t.name
+from (select table_id, sqlstate, reason from multiserver.parked limit %s) p join multiserver.tables t using (table_id)
+group by t.name order by t.name
 """
-
-CONFLICTS_TOLD_MAX = 10_000
-"""More are not counted, so that a look stays cheap."""
 
 CONFLICTS = """
 select count(*) from (select from multiserver.conflicts where detected_at > now() - interval '1 day' limit %s) as newest
@@ -303,8 +302,8 @@ async def observe(connection: Connection) -> DatabaseFacts:
         facts["subscriptions"] = await connection.rows(SUBSCRIPTIONS)
         facts["links"] = await connection.rows(LINKS)
         facts["heartbeats"] = await connection.rows(HEARTBEATS)
-        facts["parked_rows"] = await connection.rows(PARKED)
-        facts["conflicts_last_day"] = await connection.value(CONFLICTS, [CONFLICTS_TOLD_MAX])
+        facts["parked_rows"] = await connection.rows(PARKED, [COUNTED_MAX])
+        facts["conflicts_last_day"] = await connection.value(CONFLICTS, [COUNTED_MAX])
         facts["unreplicated_tables"] = await connection.rows(UNREPLICATED)
         facts["sequences"] = await connection.rows(SEQUENCES)
     return DatabaseFacts.model_validate(facts)

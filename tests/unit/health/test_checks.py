@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from multiserver.api.report import (
+    COUNTED_MAX,
     ArchiveReport,
     DatabaseReport,
     FilesReport,
@@ -223,6 +224,24 @@ def test_a_fault_at_one_site_changes_no_condition_that_has_nothing_to_do_with_it
     changed = {name for name, verdict in judge(a_view(site)).items() if verdict.status != GOOD[name]}
 
     assert changed == {condition}
+
+
+def test_where_no_more_rows_were_counted_there_are_at_least_so_many():
+    database = DatabaseReport(**DATABASE, parked_rows=COUNTED_MAX, refused_rows=7)
+
+    assert judge(a_view(report_with(database=database)))["DataConsistent"].message == (
+        "berlin keeps at least 10000 rows aside (multiserver.parked), "
+        "of which it refuses at least 7 by a rule of its own"
+    )
+
+
+def test_of_many_tables_that_are_not_replicated_the_number_is_told():
+    tables = ("public.log: it has no primary key",)
+    database = DatabaseReport(**DATABASE, unreplicated_tables=tables, unreplicated_count=35)
+
+    assert judge(a_view(report_with(database=database)))["DataConsistent"].message == (
+        "35 tables in all; public.log: it has no primary key"
+    )
 
 
 def test_rows_that_were_never_compared_are_not_called_equal():

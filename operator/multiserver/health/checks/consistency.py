@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from multiserver.api.moments import is_ahead, still_to_come
-from multiserver.api.report import DatabaseReport, PeerReport, TableDifference
+from multiserver.api.report import COUNTED_MAX, DatabaseReport, PeerReport, TableDifference
 from multiserver.health.checks.verdict import Verdict, links, live, since, verdict, without_report
 from multiserver.health.reasons import Reason
 from multiserver.health.view import ClusterView, SiteView
@@ -13,7 +13,10 @@ from multiserver.health.view import ClusterView, SiteView
 def tables_not_replicated(view: ClusterView) -> Verdict | None:
     """A table's rows stay at the site where they were written."""
     tables = {table for _, report in live(view) for table in report.database.unreplicated_tables}
-    return verdict("False", Reason.TABLES_NOT_REPLICATED, sorted(tables))
+    told = max((len(report.database.unreplicated_tables) for _, report in live(view)), default=0)
+    count = max((report.database.unreplicated_count or 0 for _, report in live(view)), default=0)
+    in_all = [f"{count} tables in all"] if count > told else []
+    return verdict("False", Reason.TABLES_NOT_REPLICATED, [*in_all, *sorted(tables)])
 
 
 def rows_parked(view: ClusterView) -> Verdict | None:
@@ -22,8 +25,8 @@ def rows_parked(view: ClusterView) -> Verdict | None:
         "False",
         Reason.ROWS_PARKED,
         (
-            f"{site.name} keeps {report.database.parked_rows} rows aside (multiserver.parked)"
-            + _refused(report.database)
+            f"{site.name} keeps {_at_least(report.database)}{report.database.parked_rows} rows aside "
+            f"(multiserver.parked){_refused(report.database)}"
             for site, report in live(view)
             if report.database.parked_rows
         ),
@@ -31,7 +34,13 @@ def rows_parked(view: ClusterView) -> Verdict | None:
 
 
 def _refused(database: DatabaseReport) -> str:
-    return f", of which it refuses {database.refused_rows} by a rule of its own" if database.refused_rows else ""
+    if not database.refused_rows:
+        return ""
+    return f", of which it refuses {_at_least(database)}{database.refused_rows} by a rule of its own"
+
+
+def _at_least(database: DatabaseReport) -> str:
+    return "at least " if (database.parked_rows or 0) >= COUNTED_MAX else ""
 
 
 def rows_damaged(view: ClusterView) -> Verdict | None:
