@@ -2,9 +2,12 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from multiserver.api.report import BackupReport
 from multiserver.backup.errors import BackupError
 from multiserver.backup.restic import Restic
 from tests.backup.processes import kill_when
+from tests.rootfs import USER_ID
 from tests.sites import SiteTree, full_volume
 
 ENOUGH_TO_BE_KILLED_BYTES = 200_000_000
@@ -36,6 +40,13 @@ def listed(tree: SiteTree, *what: str) -> list[str]:
     """Ask restic itself."""
     repository = ["-r", str(tree.paths.restic_repository), "--password-file", str(tree.paths.passphrase), "--no-cache"]
     return tree.run(["restic", *repository, "--no-lock", "-q", *what]).splitlines()
+
+
+def snapshots(tree: SiteTree) -> list[dict[str, Any]]:
+    """Ask restic itself for all backups."""
+    (line,) = listed(tree, "snapshots", "--json")
+    found: list[dict[str, Any]] = json.loads(line)
+    return found
 
 
 async def test_before_the_first_backup_there_is_none_and_no_fault(restic: Restic) -> None:
@@ -96,13 +107,57 @@ async def test_two_backups_at_once_are_refused(tree: SiteTree, restic: Restic, d
     await restic.back_up(quietly)
 
 
-async def test_files_that_cannot_be_read_make_the_backup_fail_by_name(restic: Restic, documents: Path) -> None:
+@pytest.fixture
+def unreadable(documents: Path) -> Path:
+    """A file that the site's user may not read."""
     secret = documents / "of-root.txt"
     secret.write_text("nobody else")
     os.chown(secret, 0, 0)
     secret.chmod(0o600)
+    return secret
+
+
+async def test_files_that_cannot_be_read_make_the_backup_fail_by_name(restic: Restic, unreadable: Path) -> None:
     with pytest.raises(BackupError, match=r"incomplete: .*of-root\.txt.*permission denied"):
         await restic.back_up(quietly)
+
+
+async def test_an_incomplete_backup_neither_passes_for_the_newest_nor_takes_the_place_of_a_complete_one(
+    tree: SiteTree, restic: Restic, unreadable: Path
+) -> None:
+    os.chown(unreadable, USER_ID, USER_ID)
+    for _ in range(2):  # Of the same day, so the first stays only since it is the oldest.
+        await restic.back_up(quietly)
+    complete = await restic.report()
+    os.chown(unreadable, 0, 0)
+    with pytest.raises(BackupError, match="incomplete"):
+        await restic.back_up(quietly)
+    assert await restic.report() == complete
+    assert len(snapshots(tree)) == 3, "what could be read is kept as well"
+
+    os.chown(unreadable, USER_ID, USER_ID)
+    await restic.back_up(quietly)
+    with_tag = [snapshot for snapshot in snapshots(tree) if "incomplete" in snapshot.get("tags", [])]
+    assert (len(with_tag), (await restic.report()).count) == (1, 2)
+
+
+async def test_a_backup_that_was_not_proved_complete_is_called_incomplete(
+    tree: SiteTree, restic: Restic, documents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = restic.programs.run
+
+    async def cut_off(argv: Sequence[str], **options: Any) -> str:
+        """Run restic; the agent ends before it learns of the backup's result."""
+        output = await run(argv, **options)
+        if "backup" in argv:
+            raise asyncio.CancelledError
+        return output
+
+    monkeypatch.setattr(type(restic.programs), "run", lambda _, argv, **options: cut_off(argv, **options))
+    with pytest.raises(asyncio.CancelledError):
+        await restic.back_up(quietly)
+    assert [snapshot["tags"] for snapshot in snapshots(tree)] == [["incomplete"]]
+    assert (await restic.report()).count == 0
 
 
 async def test_a_wrong_passphrase_is_told_and_not_taken_for_empty(

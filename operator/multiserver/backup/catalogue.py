@@ -20,6 +20,9 @@ FULL_EVERY = timedelta(days=6, hours=12)
 NOTHING_YET = (1, 2)
 """pgBackRest's codes for a repository without this stanza yet, and for a stanza without a backup yet."""
 
+INCOMPLETE = "incomplete"
+"""Tag of a snapshot that lacks files which could not be read. Most of the rest can be restored from it."""
+
 
 class _Times(BaseModel):
     start: int
@@ -199,6 +202,7 @@ class Snapshot(BaseModel):
 
     short_id: str
     time: datetime
+    tags: list[str] = []
     summary: _Summary | None = None
 
     @property
@@ -216,23 +220,24 @@ def parse_snapshots(text: str) -> list[Snapshot]:
 
 
 def files_report(snapshots: Sequence[Snapshot], now: datetime) -> BackupReport:
-    """Give the report on the backups of the files. One from the future proves nothing, since its age is not known."""
+    """Give the report on the complete backups of the files. One from the future proves nothing: its age is unknown."""
+    complete = [snapshot for snapshot in snapshots if INCOMPLETE not in snapshot.tags]
     newest = max(
-        (snapshot for snapshot in snapshots if not is_ahead(snapshot.ended, now)),
+        (snapshot for snapshot in complete if not is_ahead(snapshot.ended, now)),
         key=lambda snapshot: snapshot.ended,
         default=None,
     )
     if newest is None:
-        ahead = max(snapshots, key=lambda snapshot: snapshot.ended, default=None)
+        ahead = max(complete, key=lambda snapshot: snapshot.ended, default=None)
         words = f"backup {ahead.short_id} is {still_to_come(ahead.ended)}; make another one" if ahead else ""
-        return BackupReport(count=len(snapshots), message=words)
+        return BackupReport(count=len(complete), message=words)
     summary = newest.summary
     return BackupReport(
         last_success=newest.ended,
         last_label=newest.short_id,
         last_size_bytes=summary.total_bytes_processed if summary else None,
         last_duration_seconds=(summary.backup_end - summary.backup_start).total_seconds() if summary else None,
-        count=len(snapshots),
+        count=len(complete),
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from multiserver.api.report import BackupReport
-from multiserver.backup.catalogue import files_report, parse_snapshots
+from multiserver.backup.catalogue import INCOMPLETE, files_report, parse_snapshots
 from multiserver.backup.errors import BackupError, ProgramError
 from multiserver.backup.process import Listener, Programs
 from multiserver.backup.repository import ask_repository
@@ -35,7 +35,7 @@ EXCLUDED = (".stfolder", ".stversions", ".syncthing.*.tmp", "~syncthing~*.tmp")
 KEPT = ("--keep-daily=7", "--keep-weekly=4", "--keep-monthly=12")
 """Three generations: one a day for 7 days, one a week for 4 weeks, one a month for 12 months."""
 
-_INCOMPLETE = 3
+_INCOMPLETE_CODE = 3
 
 Report = Callable[[str], None]
 
@@ -66,12 +66,10 @@ class Restic:
                 report("making the repository")
                 await self._make_repository(lock)
             await self._run("unlock", "--remove-all", lock=lock)
-            incomplete = await self._store(lock, report)
+            await self._store(lock, report)
             report("dropping old backups")
-            forget = ("forget", "--prune", "--group-by=host", *KEPT)
+            forget = ("forget", "--prune", "--group-by=host,tags", *KEPT)  # Apart, so that none drops a complete one.
             await self._run(*forget, lock=lock, deadline_seconds=BACKUP_SECONDS_MAX)
-        if incomplete:
-            raise BackupError(f"the backup of the files is incomplete: {incomplete}")
         listed = files_report(parse_snapshots(await self._run("snapshots", "--no-lock")), datetime.now(UTC))
         size = (listed.last_size_bytes or 0) / 1e6
         return f"backup {listed.last_label} of {size:.1f} MB in {listed.last_duration_seconds or 0:.0f} s"
@@ -90,19 +88,25 @@ class Restic:
         except OSError as error:
             raise BackupError(explain(error, self.paths.restic_repository)) from error
 
-    async def _store(self, lock: int, report: Report) -> str:
-        """Make the snapshot; say what could not be read, empty if everything could."""
+    async def _store(self, lock: int, report: Report) -> None:
+        """Make the snapshot. It bears the tag of an incomplete one until restic has said that everything was read."""
         exclude = [f"--exclude={pattern}" for pattern in EXCLUDED]
-        argv = ["backup", f"--host={self.site}", "--group-by=host", *exclude, str(self.paths.folders)]
+        options = [f"--host={self.site}", "--group-by=host", f"--tag={INCOMPLETE}", *exclude]
         try:
-            await self._run(
-                *argv, lock=lock, deadline_seconds=BACKUP_SECONDS_MAX, on_line=lambda line: _progress(line, report)
+            output = await self._run(
+                "backup",
+                *options,
+                str(self.paths.folders),
+                lock=lock,
+                deadline_seconds=BACKUP_SECONDS_MAX,
+                on_line=lambda line: _progress(line, report),
             )
         except ProgramError as error:
-            if error.code != _INCOMPLETE:
+            if error.code != _INCOMPLETE_CODE:
                 raise
-            return explain_errors(error.lines) or "some files could not be read"
-        return ""
+            words = explain_errors(error.lines) or "some files could not be read"
+            raise BackupError(f"the backup of the files is incomplete: {words}") from error
+        await self._run("tag", f"--remove={INCOMPLETE}", _snapshot_id(output), lock=lock)
 
     async def _run(
         self,
@@ -163,6 +167,15 @@ def _progress(line: str, report: Report) -> None:
     message = _message(line)
     if message.get("message_type") == "status":
         report(f"backup at {100 * float(message.get('percent_done', 0)):.0f} %")
+
+
+def _snapshot_id(output: str) -> str:
+    """Give the id of the snapshot that restic has made, from its last line. Raises BackupError if it is not told."""
+    last = output.rpartition("\n")[2]
+    try:
+        return str(_message(last)["snapshot_id"])
+    except KeyError:
+        raise BackupError(f"the answer of restic backup is not understood: {last[:200]}") from None
 
 
 def _message(line: str) -> dict[str, Any]:

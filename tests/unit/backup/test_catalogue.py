@@ -135,6 +135,14 @@ def test_no_snapshot_is_no_fault() -> None:
     assert files_report(parse_snapshots("[]"), NOW) == BackupReport()
 
 
+def test_an_incomplete_snapshot_does_not_count() -> None:
+    incomplete = {"short_id": "new", "time": "2026-01-05T11:00:00Z", "tags": ["incomplete"]}
+    complete = {"short_id": "old", "time": "2026-01-04T11:00:00Z"}
+    report = files_report(parse_snapshots(json.dumps([incomplete, complete])), NOW)
+    assert (report.last_label, report.count) == ("old", 1)
+    assert files_report(parse_snapshots(json.dumps([incomplete])), NOW) == BackupReport()
+
+
 FUTURE = timedelta(days=-365)
 """The age of what was made while the clock was a year ahead."""
 FULL, INCREMENTAL = data_backup("20260104-020000F", "full", timedelta(days=1)), "20260104-020000F_20270105-020000I"
