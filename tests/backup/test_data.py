@@ -14,7 +14,7 @@ from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.machine.volumes import write_problem
 from tests.backup.conftest import Server
 from tests.backup.processes import kill_when
-from tests.sites import eventually, full_volume
+from tests.sites import SiteTree, eventually, full_volume
 
 
 def quietly(progress: str) -> None:
@@ -45,6 +45,41 @@ async def test_a_full_backup_then_incremental_ones(server: Server, pgbackrest: P
     assert report.last_success
     assert datetime.now(UTC) - report.last_success < timedelta(minutes=1)
     assert (report.last_size_bytes or 0) > 1_000_000
+
+
+def damage(server: Server, table: str) -> None:
+    """Break a page of a table on the disk."""
+    server.sql("checkpoint")
+    with (server.tree.paths.pgdata / server.sql(f"select pg_relation_filepath('{table}')")).open("r+b") as file:
+        file.seek(8000)
+        file.write(b"broken")
+
+
+def keep_one_full_backup(tree: SiteTree) -> None:
+    """Have pgBackRest drop all but the newest full backup when it is asked to drop what is old."""
+    file = tree.paths.pgbackrest_config
+    file.write_text(file.read_text().replace("full-type=time", "full-type=count").replace("full=28", "full=1"))
+
+
+async def test_a_backup_with_broken_pages_fails_and_no_backup_before_it_expires_until_one_is_sound(
+    server: Server, pgbackrest: PgBackRest
+) -> None:
+    keep_one_full_backup(server.tree)
+    server.sql("create table patient as select generate_series(1, 1000) as id")
+    await pgbackrest.back_up(quietly)
+    sound = await pgbackrest.report()
+    damage(server, "patient")
+    for kind in ("full", "incr"):
+        with pytest.raises(BackupError, match=r"backup \S+ holds pages with wrong checksums: the database is damaged"):
+            await pgbackrest.back_up(quietly, kind)
+    report = await pgbackrest.report()
+    assert (report.last_success, report.count) == (sound.last_success, 3)
+    assert "the database is damaged" in report.damage
+
+    server.sql("drop table patient")
+    await pgbackrest.back_up(quietly, "full")
+    mended = await pgbackrest.report()
+    assert (mended.damage, mended.count) == ("", 1)
 
 
 async def test_archived_log_is_reported_as_archived(server: Server, pgbackrest: PgBackRest) -> None:

@@ -65,6 +65,11 @@ def _backup(name: str, meaning: str, read: Callable[[BackupReport], Number]) -> 
     return Figure(name, meaning, ("kind",), samples)
 
 
+def _is_read(backup: BackupReport) -> bool:
+    """Whether the repository is known to have been read."""
+    return bool(backup.last_success or backup.damage or not backup.message)
+
+
 def _volume(name: str, meaning: str, read: Callable[[VolumeReport], Number]) -> Figure:
     return Figure(name, meaning, ("volume",), lambda report: [((v.name,), read(v)) for v in report.volumes])
 
@@ -214,8 +219,12 @@ FIGURES: tuple[Figure, ...] = (
     _backup("backup_last_failure_timestamp_seconds", "When a backup last failed.", lambda b: b.last_failure),
     _backup("backup_last_size_bytes", "Size of the newest backup.", lambda b: b.last_size_bytes),
     _backup("backup_last_duration_seconds", "How long the newest backup took.", lambda b: b.last_duration_seconds),
-    _backup(
-        "backup_count", "Backups in the repository.", lambda b: b.count if b.last_success or not b.message else None
+    _backup("backup_count", "Backups in the repository.", lambda b: b.count if _is_read(b) else None),
+    Figure(
+        "backup_damaged",
+        "1 if the backup made last holds broken pages: the database is damaged; files are not judged.",
+        ("kind",),
+        lambda r: [(("data",), bool(r.data_backup.damage) if _is_read(r.data_backup) else None)],
     ),
     _site(
         "archive_last_timestamp_seconds", "When write-ahead log was last archived.", lambda r: r.archive.last_archived

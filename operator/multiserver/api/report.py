@@ -170,10 +170,13 @@ class BackupReport(Message):
     """What the repository itself says of one kind of backup; not what a Job claimed."""
 
     last_success: datetime | None = None
+    """When the newest sound one ended."""
     last_label: str | None = None
     last_size_bytes: int | None = None
     last_duration_seconds: float | None = None
     count: int = 0
+    damage: str = ""
+    """What is broken in the database by the backup that was made last; empty if nothing is known to be."""
     last_failure: datetime | None = None
     message: str = ""
     """Why the last one failed or the repository cannot be read; empty if all is well."""

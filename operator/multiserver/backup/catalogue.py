@@ -92,6 +92,21 @@ class Stanza(BaseModel):
         return [backup for backup in self.backup if backup.database.id in same]
 
     @property
+    def latest(self) -> DataBackup | None:
+        """The backup that was made last: pgBackRest refuses a label that does not come after the others."""
+        return max(self.backup, key=lambda backup: backup.label, default=None)
+
+    @property
+    def damage(self) -> str:
+        """Say that the backup made last holds broken pages; empty if it does not, or is not of the present database."""
+        if self.latest is None or not self.latest.error or self.latest not in self.present:
+            return ""
+        return (
+            f"backup {self.latest.label} holds pages with wrong checksums: the database is damaged. The backups before "
+            "it are kept (docs/runbooks/BackupOverdue.md)"
+        )
+
+    @property
     def problem(self) -> str:
         """Say what is wrong with the repository; empty if nothing is, or if there is just no backup yet."""
         if self.status.code == 0 or self.status.code in NOTHING_YET:
@@ -119,31 +134,30 @@ def parse_info(text: str) -> Stanza:
 
 
 def data_report(stanza: Stanza, now: datetime) -> BackupReport:
-    """Give the report on the backups of the data. One from the future proves nothing, since its age is not known.
+    """Give the report on the backups of the data. One with broken pages is no success. One from the future proves
+    nothing, since its age is not known.
 
     Where there is none of the present database, the newest of an earlier one is given, so that its age is told.
     """
     present = stanza.present
     newest = max(
-        (backup for backup in present or stanza.backup if not is_ahead(backup.ended, now)),
+        (backup for backup in present or stanza.backup if not backup.error and not is_ahead(backup.ended, now)),
         key=lambda backup: backup.ended,
         default=None,
     )
     ahead = _ahead(stanza, now)
     message = (
-        stanza.problem
-        or (_damage(newest) if newest else "")
-        or (_in_the_way(ahead) if ahead else "")
-        or (_earlier(newest) if newest and not present else "")
+        stanza.problem or (_in_the_way(ahead) if ahead else "") or (_earlier(newest) if newest and not present else "")
     )
     if newest is None:
-        return BackupReport(count=len(stanza.backup), message=message)
+        return BackupReport(count=len(stanza.backup), damage=stanza.damage, message=message)
     return BackupReport(
         last_success=newest.ended,
         last_label=newest.label,
         last_size_bytes=newest.info.size,
         last_duration_seconds=newest.timestamp.stop - newest.timestamp.start,
         count=len(stanza.backup),
+        damage=stanza.damage,
         message=message,
     )
 
@@ -167,7 +181,7 @@ def _ahead(stanza: Stanza, now: datetime) -> DataBackup | None:
     future can only be followed by incremental ones upon it, an incremental one only by a full one, and both together by
     none at all.
     """
-    latest = max(stanza.backup, key=lambda backup: backup.label, default=None)
+    latest = stanza.latest
     if latest is None or is_ahead(latest.ended, now):
         return latest
     return next((base for base in stanza.backup if base.label == latest.base and is_ahead(base.ended, now)), None)
@@ -181,10 +195,6 @@ def _in_the_way(ahead: DataBackup) -> str:
     }
     kind = "full" if ahead.type == "full" else "incr"
     return f"backup {ahead.label} is {still_to_come(ahead.ended)}; {follows[kind]} (docs/backups.md)"
-
-
-def _damage(backup: DataBackup) -> str:
-    return f"backup {backup.label} holds pages with wrong checksums: the database is damaged" if backup.error else ""
 
 
 def _earlier(backup: DataBackup) -> str:

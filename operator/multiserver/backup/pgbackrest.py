@@ -72,7 +72,8 @@ class PgBackRest:
     async def back_up(self, report: Report, kind: BackupType = "auto") -> str:
         """Make a backup and give the result in words. `auto` is a full one weekly, else an incremental one.
 
-        Archiving is proved first: a backup without its write-ahead log could never be restored.
+        Archiving is proved first: a backup without its write-ahead log could never be restored. Old backups expire only
+        once the new one is known to be sound: they may be all that is left of what is broken now.
         """
         if problem := await ask_repository(partial(write_problem, self.paths.repository)):
             raise BackupError(problem)
@@ -82,6 +83,10 @@ class PgBackRest:
         chosen = next_type(await self.info(), datetime.now(UTC)) if kind == "auto" else kind
         report(f"{chosen} backup starts")
         await self._store(chosen, report)
+        stored = await self.info()
+        if stored.damage:
+            raise BackupError(stored.damage)
+        await self._run("expire", deadline_seconds=BACKUP_SECONDS_MAX)
         return _result(data_report(await self.info(), datetime.now(UTC)), chosen)
 
     async def _store(self, kind: str, report: Report) -> None:
@@ -89,6 +94,7 @@ class PgBackRest:
             await self._run(
                 "backup",
                 f"--type={kind}",
+                "--no-expire-auto",
                 "--log-level-console=detail",
                 deadline_seconds=BACKUP_SECONDS_MAX,
                 on_line=_percent_listener(kind, report),

@@ -59,6 +59,8 @@ def _backup(what: str, backup: BackupReport, now: datetime) -> BackupProblem | N
     why = ""
     if backup.last_failure is not None:
         why = f"; the last attempt failed at {backup.last_failure:%Y-%m-%d %H:%M} UTC: {backup.message}"
+    if backup.damage not in why:
+        why += f"; {backup.damage}"
     if age is None:
         return _of_no_known_age(what, backup, why)
     if age > AGE_MAX:
@@ -75,6 +77,8 @@ def _of_no_known_age(what: str, backup: BackupReport, why: str) -> BackupProblem
 
     `why` is why the last attempt failed; empty if it did not.
     """
+    if backup.damage:
+        return BackupProblem(f"no sound backup of {what} whose age is known{why}", overdue=True)
     if why:
         none = f"it is not known how old the newest backup of {what} is" if backup.count else f"no backup of {what} yet"
         return BackupProblem(f"{none}{why}", overdue=True)

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from multiserver.agent import metrics as agent_metrics
@@ -80,6 +81,21 @@ def test_backups_are_told_by_kind() -> None:
     lines = samples(site_report(NOON, data_backup=BackupReport(count=0)))
     assert 'multiserver_backup_count{kind="data",site="berlin"} 0.0' in lines
     assert 'multiserver_backup_count{kind="files",site="berlin"} 3.0' in lines
+
+
+@pytest.mark.parametrize(
+    ("backup", "told"),
+    [
+        (BackupReport(), [0.0]),
+        (BackupReport(count=1, damage="1F is broken"), [1.0]),
+        (BackupReport(count=1, damage="1F is broken", last_failure=NOON, message="1F is broken"), [1.0]),
+        (BackupReport(message="wrong password"), []),
+    ],
+)
+def test_a_damaged_database_is_told_from_one_that_is_not_known(backup: BackupReport, told: list[float]) -> None:
+    lines = samples(site_report(NOON, data_backup=backup))
+    name = 'multiserver_backup_damaged{kind="data",site="berlin"} '
+    assert [float(line.removeprefix(name)) for line in lines if line.startswith(name)] == told
 
 
 async def test_a_duty_tells_when_it_last_succeeded_and_nothing_before() -> None:

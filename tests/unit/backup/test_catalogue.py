@@ -84,9 +84,27 @@ def test_a_repository_that_cannot_be_read_is_a_fault_in_one_line() -> None:
     assert report == BackupReport(message="[PathOpenError] no such")
 
 
+def damaged(backup: dict[str, Any]) -> dict[str, Any]:
+    """Give the backup with broken pages in it."""
+    return {**backup, "error": True}
+
+
 def test_wrong_checksums_of_pages_are_told() -> None:
-    backup = {**data_backup("1F", "full", timedelta(0)), "error": True}
-    assert "wrong checksums" in data_report(parse_info(info(backup)), NOW).message
+    listed = damaged(data_backup("1F", "full", timedelta(0)))
+    assert "wrong checksums" in data_report(parse_info(info(listed)), NOW).damage
+
+
+def test_a_backup_with_broken_pages_is_no_success() -> None:
+    sound, broken = data_backup("1F", "full", timedelta(days=2)), damaged(data_backup("2F", "full", timedelta(hours=3)))
+    report = data_report(parse_info(info(sound, broken)), NOW)
+    assert (report.last_success, report.last_label, report.count) == (NOW - timedelta(days=2), "1F", 2)
+
+
+def test_broken_pages_are_told_no_more_once_a_backup_is_sound_or_the_database_another() -> None:
+    broken = damaged(data_backup("1F", "full", timedelta(hours=3)))
+    mended = data_backup("1F_2I", "incr", timedelta(hours=1))
+    assert data_report(parse_info(info(broken, mended)), NOW).damage == ""
+    assert data_report(parse_info(info(broken, databases=(71, 72))), NOW).damage == ""
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "no json"])

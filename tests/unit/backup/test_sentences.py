@@ -81,6 +81,39 @@ def test_all_is_well() -> None:
             False,
         ),
         (
+            {"data_backup": BackupReport(last_success=hours_ago(20), count=2, damage="1F is broken")},
+            "the last backup of the data failed, the newest is 20 h old; 1F is broken",
+            True,
+        ),
+        (
+            {"data_backup": BackupReport(count=1, damage="1F is broken")},
+            "no sound backup of the data whose age is known; 1F is broken",
+            True,
+        ),
+        (
+            {
+                "data_backup": BackupReport(
+                    count=1, damage="1F is broken", last_failure=hours_ago(1), message="1F is broken"
+                )
+            },
+            "no sound backup of the data whose age is known; the last attempt failed at 2026-01-05 11:00 UTC: 1F is "
+            "broken",
+            True,
+        ),
+        (
+            {
+                "data_backup": BackupReport(
+                    last_success=hours_ago(48),
+                    count=2,
+                    damage="1F is broken",
+                    last_failure=hours_ago(1),
+                    message="disk full",
+                )
+            },
+            "no backup of the data for 48 h; the last attempt failed at 2026-01-05 11:00 UTC: disk full; 1F is broken",
+            True,
+        ),
+        (
             {"archive": ArchiveReport(failing_since=hours_ago(3), message="the volume is full")},
             "archiving fails since 2026-01-05 09:00 UTC (3 h): the volume is full",
             True,
@@ -121,7 +154,8 @@ def test_backups_alone_are_not_all(files: FilesReport, sentence: str) -> None:
 
 
 ages = st.none() | st.timedeltas(timedelta(days=-400), timedelta(days=400)).map(lambda age: NOW - age)
-backups = st.builds(BackupReport, last_success=ages, last_failure=ages, message=st.sampled_from(["", "broken"]))
+words = st.sampled_from(["", "broken"])
+backups = st.builds(BackupReport, last_success=ages, last_failure=ages, damage=words, message=words)
 
 
 @given(backups, backups)
@@ -132,4 +166,5 @@ def test_ok_is_said_only_of_backups_that_are_recent_and_did_not_fail(data: Backu
         assert backup.last_success
         assert -CLOCK_TOLERANCE <= NOW - backup.last_success <= AGE_MAX
         assert backup.last_failure is None
+        assert backup.damage == ""
         assert backup.message == ""

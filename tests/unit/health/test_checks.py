@@ -272,6 +272,15 @@ def test_a_backup_from_the_future_does_not_prove_that_backups_are_recent():
     assert "dated 2026-03-31 12:00 UTC, which is still to come" in verdict.message
 
 
+def test_a_database_that_is_damaged_by_its_latest_backup_is_a_fault_and_not_unknown():
+    broken = report_with(data_backup=BACKUP.model_copy(update={"last_success": None, "damage": "1F is broken"}))
+
+    verdict = judge(a_view(broken))["BackupsCurrent"]
+
+    assert (verdict.status, verdict.reason) == ("False", Reason.BACKUP_OVERDUE)
+    assert "1F is broken" in verdict.message
+
+
 def test_equality_is_told_with_the_time_of_the_oldest_comparison():
     old = Verification(verified_at=NOW - timedelta(hours=30), is_equal=True, tables=4)
 

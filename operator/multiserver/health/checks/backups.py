@@ -20,7 +20,7 @@ def archiving_fails(view: ClusterView) -> Verdict | None:
 
 
 def backup_overdue(view: ClusterView) -> Verdict | None:
-    """A site's newest backup is too old, or the last one failed and none is recent."""
+    """A site's newest backup is too old, or the last one failed or shows that the database is damaged."""
     return verdict(
         "False",
         Reason.BACKUP_OVERDUE,
