@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from multiserver.api.report import BackupReport
+from multiserver.backup import catalogue
 from multiserver.backup.archive import WAITS_MAX, ArchiverRow, judge
 from multiserver.backup.errors import BackupError
 from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.machine.volumes import write_problem
 from tests.backup.conftest import Server
 from tests.backup.processes import kill_when
-from tests.sites import SiteTree, eventually, full_volume
+from tests.sites import eventually, full_volume
 
 
 def quietly(progress: str) -> None:
@@ -55,16 +56,27 @@ def damage(server: Server, table: str) -> None:
         file.write(b"broken")
 
 
-def keep_one_full_backup(tree: SiteTree) -> None:
-    """Have pgBackRest drop all but the newest full backup when it is asked to drop what is old."""
-    file = tree.paths.pgbackrest_config
-    file.write_text(file.read_text().replace("full-type=time", "full-type=count").replace("full=28", "full=1"))
+@pytest.fixture
+def one_year_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every backup be older than the recovery window by the clock."""
+    monkeypatch.setattr(catalogue, "RECOVERY_WINDOW", timedelta(days=-365))
 
 
-async def test_a_backup_with_broken_pages_fails_and_no_backup_before_it_expires_until_one_is_sound(
-    server: Server, pgbackrest: PgBackRest
+@pytest.mark.usefixtures("one_year_ahead")
+async def test_so_many_full_backups_stay_however_old_they_seem(
+    server: Server, pgbackrest: PgBackRest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_one_full_backup(server.tree)
+    monkeypatch.setattr(catalogue, "FULL_KEPT_MIN", 2)
+    for _ in range(3):
+        await pgbackrest.back_up(quietly, "full")
+    assert (await pgbackrest.report()).count == 2
+
+
+@pytest.mark.usefixtures("one_year_ahead")
+async def test_a_backup_with_broken_pages_fails_and_no_backup_before_it_expires_until_one_is_sound(
+    server: Server, pgbackrest: PgBackRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "FULL_KEPT_MIN", 1)
     server.sql("create table patient as select generate_series(1, 1000) as id")
     await pgbackrest.back_up(quietly)
     sound = await pgbackrest.report()

@@ -17,6 +17,13 @@ from multiserver.backup.errors import BackupError
 FULL_EVERY = timedelta(days=6, hours=12)
 """Age of the newest full backup at which the next one is full: weekly with a daily schedule, whatever it jitters."""
 
+RECOVERY_WINDOW = timedelta(days=28)
+"""Any moment of this long can be restored."""
+
+FULL_KEPT_MIN = 6
+"""So many sound full backups stay, whatever the clock says: five that are made weekly reach back over the whole window,
+and one more was perhaps made early, since the clock was ahead."""
+
 NOTHING_YET = (1, 2)
 """pgBackRest's codes for a repository without this stanza yet, and for a stanza without a backup yet."""
 
@@ -172,6 +179,19 @@ def next_type(stanza: Stanza, now: datetime) -> Literal["full", "incr"]:
     fulls = [backup.ended for backup in stanza.present if backup.type == "full"]
     recent = fulls and now - max(fulls) < FULL_EVERY
     return "incr" if recent else "full"
+
+
+def full_kept(stanza: Stanza, now: datetime) -> int:
+    """Say how many of the latest full backups stay: those of the recovery window, the one before it, some at least.
+
+    Dates alone decide nothing, since a clock that is ahead makes all backups old. Those with broken pages do not count,
+    and the oldest that stays is sound: pgBackRest refuses to drop what comes before another.
+    """
+    fulls = sorted((backup for backup in stanza.backup if backup.type == "full"), key=lambda b: b.label, reverse=True)
+    sound = [place for place, full in enumerate(fulls, 1) if not full.error]
+    recent = sum(now - fulls[place - 1].ended < RECOVERY_WINDOW for place in sound)
+    wanted = max(FULL_KEPT_MIN, recent + 1)
+    return sound[wanted - 1] if wanted <= len(sound) else len(fulls)
 
 
 def _ahead(stanza: Stanza, now: datetime) -> DataBackup | None:

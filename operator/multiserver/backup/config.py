@@ -7,8 +7,8 @@ in no argument list, no environment and no ConfigMap.
 from multiserver.settings import POD, SitePaths
 
 STANZA = "site"
-RETENTION_DAYS = 28
-"""The recovery window: any moment of the last 28 days can be restored. The newest full backup is never removed."""
+KEPT_BY_ITSELF = 9999999
+"""So many full backups pgBackRest keeps unless it is told: all. It would go by the clock alone."""
 
 _CONFIG = """\
 [global]
@@ -17,8 +17,7 @@ repo1-path={repository}
 repo1-cipher-type=aes-256-cbc
 repo1-bundle=y
 repo1-block=y
-repo1-retention-full-type=time
-repo1-retention-full={retention_days}
+repo1-retention-full={kept_by_itself}
 compress-type=zst
 compress-level=3
 process-max=2
@@ -49,7 +48,7 @@ def render(paths: SitePaths = POD, port: int = 5432) -> str:
     """Give pgbackrest.conf of a site."""
     text = _CONFIG.format(
         repository=paths.pgbackrest_repository,
-        retention_days=RETENTION_DAYS,
+        kept_by_itself=KEPT_BY_ITSELF,
         locks=paths.pgbackrest_locks,
         run=paths.run,
         stanza=STANZA,

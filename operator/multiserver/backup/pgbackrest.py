@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal
 
 from multiserver.api.report import BackupReport
-from multiserver.backup.catalogue import Stanza, data_report, next_type, parse_info
+from multiserver.backup.catalogue import Stanza, data_report, full_kept, next_type, parse_info
 from multiserver.backup.config import pgbackrest_argv
 from multiserver.backup.errors import BackupError, ProgramError
 from multiserver.backup.process import Listener, Programs
@@ -86,7 +86,9 @@ class PgBackRest:
         stored = await self.info()
         if stored.damage:
             raise BackupError(stored.damage)
-        await self._run("expire", deadline_seconds=BACKUP_SECONDS_MAX)
+        kept = full_kept(stored, datetime.now(UTC))
+        keep = ("--repo1-retention-full-type=count", f"--repo1-retention-full={kept}")
+        await self._run("expire", *keep, deadline_seconds=BACKUP_SECONDS_MAX)
         return _result(data_report(await self.info(), datetime.now(UTC)), chosen)
 
     async def _store(self, kind: str, report: Report) -> None:

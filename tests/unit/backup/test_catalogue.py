@@ -1,15 +1,19 @@
 """What the repositories list, and what follows from it."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multiserver.api.report import BackupReport
 from multiserver.backup.catalogue import (
     data_report,
     files_report,
+    full_kept,
     next_type,
     parse_info,
     parse_snapshots,
@@ -18,6 +22,8 @@ from multiserver.backup.catalogue import (
 from multiserver.backup.errors import BackupError
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+FUTURE = timedelta(days=-365)
+"""The age of what was made while the clock was a year ahead."""
 
 
 def data_backup(label: str, kind: str, age: timedelta, database: int = 1) -> dict[str, Any]:
@@ -130,6 +136,60 @@ def test_a_full_backup_is_made_weekly(backups: tuple[dict[str, Any], ...], kind:
     assert next_type(parse_info(info(*backups)), NOW) == kind
 
 
+def weekly(*ages: int) -> list[dict[str, Any]]:
+    """Give full backups of these ages in days."""
+    return [data_backup(f"{9000 - age}F", "full", timedelta(days=age)) for age in ages]
+
+
+def kept(backups: Sequence[dict[str, Any]]) -> int:
+    return full_kept(parse_info(info(*backups)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("backups", "count"),
+    [
+        (weekly(0), 1),
+        (weekly(0, 7, 14, 21, 28, 35), 6),
+        (weekly(0, 7, 14, 21, 28, 35, 42), 6),
+        (weekly(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33), 11),
+    ],
+    ids=["the only one", "few", "those past the window go", "all of the window and the one before it"],
+)
+def test_the_full_backups_of_the_recovery_window_stay(backups: list[dict[str, Any]], count: int) -> None:
+    assert kept(backups) == count
+
+
+@given(
+    weeks_before=st.integers(0, 12),
+    days_early=st.integers(0, 6),
+    jump=st.timedeltas(timedelta(days=-4000), timedelta(days=4000)),
+)
+def test_a_clock_that_jumps_costs_nothing_of_the_recovery_window(
+    weeks_before: int, days_early: int, jump: timedelta
+) -> None:
+    stay: list[tuple[int, timedelta]] = []
+    """The full backups that stay: on which day each was made in truth, and which time it bears."""
+    for week in range(weeks_before + 12):
+        has_jumped = week >= weeks_before
+        day = 7 * week - (days_early if has_jumped else 0)
+        now = timedelta(days=day) + (jump if has_jumped else timedelta(0))
+        stay.append((day, now))
+        stay = stay[-kept([data_backup(f"{1000 + made}F", "full", now - dated) for made, dated in stay]) :]
+        assert day - stay[0][0] >= min(28, day)
+
+
+def test_a_full_backup_from_the_future_takes_no_others_place() -> None:
+    assert kept([*weekly(0, 7, 14, 21, 28, 35), data_backup("9999F", "full", FUTURE)]) == 6
+    assert kept([*weekly(0, 4, 8, 12, 16, 20, 24, 28), data_backup("9999F", "full", FUTURE)]) == 9
+
+
+def test_full_backups_with_broken_pages_take_no_others_place_and_none_is_the_last_that_stays() -> None:
+    sound = weekly(0, 7, 14, 21, 28, 35, 42)
+    assert kept([*sound[:2], damaged(sound[2]), *sound[3:]]) == 7
+    assert kept([*sound[:6], damaged(sound[6]), *weekly(49)]) == 6
+    assert kept([*sound[:4], *map(damaged, sound[4:]), *weekly(49)]) == 8, "too few sound ones: all stay"
+
+
 def test_the_newest_snapshot_of_the_files_is_reported() -> None:
     summary = {
         "backup_start": "2026-01-05T10:59:58Z",
@@ -161,8 +221,6 @@ def test_an_incomplete_snapshot_does_not_count() -> None:
     assert files_report(parse_snapshots(json.dumps([incomplete])), NOW) == BackupReport()
 
 
-FUTURE = timedelta(days=-365)
-"""The age of what was made while the clock was a year ahead."""
 FULL, INCREMENTAL = data_backup("20260104-020000F", "full", timedelta(days=1)), "20260104-020000F_20270105-020000I"
 FROM_THE_FUTURE = {
     "an incremental one": (
