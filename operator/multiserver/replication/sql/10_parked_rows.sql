@@ -12,6 +12,9 @@
 -- old row left there, the next local change of it would go over the refused one without anybody having seen it.
 -- Settling tries it again, at growing intervals. Such rows make no difference for others: they are nobody's rivals.
 --
+-- A key is parked once. No unique index says so, since the text of a key may be longer than a btree takes: whoever parks
+-- has the merging lock (80_receive.sql).
+--
 -- A local write can free a unique value, and the write must not wait for this; so every heartbeat from a peer settles too
 -- (in its apply worker, with the rights and the silence of triggers that writing rows needs).
 
@@ -25,9 +28,10 @@ create table multiserver.parked (
   parked_at timestamptz not null default clock_timestamp(),
   sqlstate text,
   attempts integer not null default 0,
-  next_try timestamptz,
-  primary key (table_id, key)
+  next_try timestamptz
 );
+create index on multiserver.parked (table_id);
+create index on multiserver.parked using hash (key);
 grant insert, update, delete on multiserver.parked to multiserver_apply;
 comment on table multiserver.parked is 'Rows that cannot be stored now, with their images.';
 comment on column multiserver.parked.sqlstate is 'Why this site refuses the row; null if another row has its unique value.';
@@ -184,10 +188,8 @@ end;
 
 create function multiserver.park(row_to_park multiserver.parked) returns void language sql
 begin atomic
-  insert into multiserver.parked values (row_to_park.*)
-    on conflict (table_id, key) do update set version = excluded.version, layout = excluded.layout,
-      image = excluded.image, reason = excluded.reason, parked_at = excluded.parked_at, sqlstate = excluded.sqlstate,
-      attempts = excluded.attempts, next_try = excluded.next_try;
+  delete from multiserver.parked where (table_id, key) = ((row_to_park).table_id, (row_to_park).key);
+  insert into multiserver.parked values (row_to_park.*);
 end;
 
 -- Store a row whose key it won, parking whichever rows lose their unique value; true if the row itself is stored.

@@ -35,9 +35,10 @@ create table multiserver.conflicts (
   layout bigint not null,
   detected text not null
     check (detected in ('the later change arrived', 'the earlier change arrived', 'parked', 'perhaps seen')),
-  detected_at timestamptz not null default clock_timestamp(),
-  primary key (table_id, key, losing_version, winning_version)
+  detected_at timestamptz not null default clock_timestamp()
 );
+-- By its hash, since the text of a key may be longer than a btree takes.
+create unique index on multiserver.conflicts (table_id, hashtextextended(key, 0), losing_version, winning_version);
 create index on multiserver.conflicts (detected_at);
 grant insert, delete on multiserver.conflicts to multiserver_apply;
 comment on table multiserver.conflicts is 'Changes that were lost to concurrent ones; multiserver.conflict_log reads better.';
@@ -103,7 +104,8 @@ end $$;
 create function multiserver.note_seen(p_table_id integer, p_key text, base bigint) returns void language sql
 begin atomic
   delete from multiserver.conflicts
-    where (table_id, key, losing_version) = (p_table_id, p_key, base) and detected = 'perhaps seen';
+    where (table_id, hashtextextended(key, 0), losing_version) = (p_table_id, hashtextextended(p_key collate "C", 0), base)
+      and key = p_key and detected = 'perhaps seen';
 end;
 
 -- Merge's call, after it has set the register and before it writes: the row that was known is still there, or parked.
