@@ -88,9 +88,7 @@ def _database(config: SiteConfig, seen: Sightings, now: datetime) -> DatabaseRep
         refused_rows=facts.refused_count if facts.engine_version else None,
         conflicts_last_day=facts.conflicts_last_day,
         replication_errors=_replication_errors(config, database),
-        unreplicated_tables=tuple(
-            f"{table.name}: {table.reason}" for table in facts.unreplicated_tables[:TABLES_TOLD_MAX]
-        ),
+        unreplicated_tables=tuple(table.reason for table in facts.unreplicated_tables[:TABLES_TOLD_MAX]),
         unreplicated_count=len(facts.unreplicated_tables),
         engine=_valid(seen.engine, now, ENGINE_VALID),
     )

@@ -163,6 +163,7 @@ def test_how_long_a_peer_may_stay_away_is_not_known_before_the_log_was_measured(
 
 
 def test_parked_rows_and_tables_that_stay_here_are_told() -> None:
+    reason = "table public.log has no primary key: add one (ALTER TABLE public.log ADD PRIMARY KEY (id)), or exclude it"
     told = report(
         all_seen(
             NOON,
@@ -170,11 +171,11 @@ def test_parked_rows_and_tables_that_stay_here_are_told() -> None:
                 ParkedRow(table="public.a", rows=2, reason="unique"),
                 ParkedRow(table="b", rows=1, reason="x"),
             ),
-            unreplicated_tables=(UnreplicatedTable(name="public.log", reason="it has no primary key"),),
+            unreplicated_tables=(UnreplicatedTable(name="public.log", reason=reason),),
         )
     )
     assert told.database.parked_rows == 3
-    assert told.database.unreplicated_tables == ("public.log: it has no primary key",)
+    assert told.database.unreplicated_tables == (reason,)
 
 
 def test_of_many_tables_that_stay_here_the_first_are_told_and_all_counted() -> None:
