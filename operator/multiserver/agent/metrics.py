@@ -281,6 +281,20 @@ def page() -> str:
         "Each site's agent serves them on port 8080 at `/metrics`. Every figure is the viewpoint of the site in its\n"
         "label `site`. What is not known has no sample, so alert on `absent` and on old timestamps too. Moments are\n"
         "Unix times.\n\n"
+        "No Service has this port: have Prometheus read the pods, here by the Prometheus operator, in the cluster's\n"
+        "namespace. The pod's label, as `multiserver_dev_cluster`, tells apart sites of two clusters with one name.\n\n"
+        "```yaml\n"
+        "apiVersion: monitoring.coreos.com/v1\n"
+        "kind: PodMonitor\n"
+        "metadata:\n"
+        "  name: multiserver\n"
+        "spec:\n"
+        "  selector:\n"
+        "    matchLabels: {app.kubernetes.io/name: multiserver, app.kubernetes.io/component: server}\n"
+        "  podTargetLabels: [multiserver.dev/cluster]\n"
+        "  podMetricsEndpoints:\n"
+        "    - {port: probe, path: /metrics}\n"
+        "```\n\n"
         "| metric | labels | meaning |\n| --- | --- | --- |\n" + table
     )
 
