@@ -57,7 +57,7 @@ begin
               from multiserver.slots)));
 end $$;
 
--- The agent's call, every second: send the rows that wait for it, and a sign of life.
+-- The agent's call, every two seconds: send the rows that wait for it, and a sign of life.
 create function multiserver.beat() returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   t record;
