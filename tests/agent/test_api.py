@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
@@ -53,6 +54,24 @@ async def test_the_own_site_makes_a_backup_that_the_repository_lists(
         return backup.last_label is not None and backup.last_label in run["message"]
 
     await wait_until(listed, "the report names the backup")
+
+
+async def test_no_backup_can_begin_once_those_under_way_are_ended(
+    mesh: Mesh, berlin: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int] = []
+    async with running(berlin) as (agent,):
+        stop, http = agent._backups.stop, caller(agent, mesh.trust, OPERATOR)
+        assert (await http.get("/v1/ping")).status_code == 200
+
+        async def ask_and_stop() -> None:
+            with contextlib.suppress(httpx.TransportError):
+                answers.append((await http.post("/v1/backups", json={"kind": "data"})).status_code)
+            await stop()
+
+        monkeypatch.setattr(agent._backups, "stop", ask_and_stop)
+    await http.aclose()
+    assert answers == []
 
 
 async def test_a_backup_that_fails_is_told_with_its_reason(agent: Agent, mesh: Mesh, berlin: Site) -> None:

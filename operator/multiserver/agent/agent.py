@@ -71,6 +71,14 @@ class Agent:
             kept=LastRuns(settings.paths.last_backups),
         )
         self._databases: list[LocalDatabase] = []
+        self._verify = Verify(self._surroundings("verifying"), self._seen, self._publish_now)
+        self._rewinding = WatchForRewinding(
+            self._database("rewinding"),
+            lambda: self.config,
+            lambda: self._probes.links,
+            settings.certificate,
+            settings.paths.rewound,
+        )
         self.loops = Loops(tuple(Loop(duty) for duty in self._duties()))
         self._registry = CollectorRegistry()
         self._registry.register(ReportCollector(self.report, self.loops))
@@ -102,14 +110,15 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 loops = [group.create_task(loop.run(), name=loop.duty.name) for loop in self.loops]
-                group.create_task(self._api.run(), name="API")
+                api = group.create_task(self._api.run(), name="API")
                 group.create_task(self._probe_api.run(), name="health and metrics")
                 self._probes.follow(self.config)
                 await stop.wait()
                 logger.info("agent of site %s is told to end", self.config.site)
-                await self._backups.stop()
                 self._api.stop()
                 self._probe_api.stop()
+                await api  # Until it has ended it may begin another backup.
+                await self._backups.stop()
                 for loop in loops:
                     loop.cancel()
         finally:
@@ -121,12 +130,8 @@ class Agent:
 
     def _comparing(self) -> tuple[Duty, ...]:
         """Give the duties that compare the site with its peers; a turn of them may read all rows."""
-        gaps, self._verify = (
-            CloseGaps(self._surroundings("closing gaps")),
-            Verify(self._surroundings("verifying"), self._seen, self._publish_now),
-        )
         return (
-            Duty("closing gaps", gaps, 2, COMPARING_SECONDS, SEE_POSTGRES),
+            Duty("closing gaps", CloseGaps(self._surroundings("closing gaps")), 2, COMPARING_SECONDS, SEE_POSTGRES),
             Duty("verifying", self._verify, 30, COMPARING_SECONDS, SEE_POSTGRES),
         )
 
@@ -152,13 +157,6 @@ class Agent:
         repository = duties.MakeRepository(archiver, self._pgbackrest, self._seen, self._look_at_backups)
         files = duties.KeepFilesConfig(self._syncthing, self._wanted_files, self._seen)
         dialling = duties.DialPeers(self._syncthing, lambda: self.config, lambda: self._probes.links)
-        self._rewinding = WatchForRewinding(
-            self._database("rewinding"),
-            lambda: self.config,
-            lambda: self._probes.links,
-            self._settings.certificate,
-            self._settings.paths.rewound,
-        )
         return (
             Duty("rewinding", self._rewinding, 1, 60, SEE_POSTGRES),
             # A beat is one small event to every peer; on the slowest line it must not be felt.
