@@ -103,9 +103,10 @@ def render(results: Results) -> str:
 
 
 def _circumstances(known: dict[str, Any]) -> str:
+    kernel = known["kernel"].partition("-")[0]  # What follows names one machine's build of it.
     lines = [
         f"- Begun {known['begun']}; {known.get('rounds', '?')} rounds",
-        f"- {known['processor']}, {known['cores']} cores, {known['memory_gigabytes']} GB; Linux {known['kernel']}",
+        f"- {known['processor']}, {known['cores']} cores, {known['memory_gigabytes']} GB; Linux {kernel}",
         f"- PostgreSQL {known.get('postgresql', '?')}, engine {known.get('engine', '?')},"
         f" pglogical {known.get('pglogical') or 'left out: ' + known['without_pglogical']}",
         f"- Load of the machine by others before the run: {known['load_before']}",

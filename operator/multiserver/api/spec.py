@@ -388,8 +388,8 @@ class Spec(Model):
     )
     """The locations, each with a complete server. One is a valid cluster.
 
-    A site that is added joins: it copies all rows from a site that serves. One that is taken out leaves for good; its
-    volumes, keys and server number are kept, and under its name it may come back.
+    A site that is added joins: it copies all rows from a site that serves. One that is taken out leaves; its volumes,
+    keys and server number are kept, and under its name it may come back.
     """
     database: Database = Database()
     """The PostgreSQL database that every site holds whole."""
