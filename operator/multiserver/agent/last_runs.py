@@ -70,7 +70,8 @@ class LastRuns:
         """Put down the newest backup of each kind. A volume that cannot be written is told in the log."""
         async with self._turns:
             try:
-                await ask_disk(partial(write_whole, self._path, _BY_KIND.dump_json(dict(runs))), ANSWER_SECONDS)
+                write = partial(write_whole, self._path, _BY_KIND.dump_json(dict(runs)))
+                await ask_disk(self._path.parent, write, ANSWER_SECONDS)
             except OSError as error:  # A timeout is one, too.
                 logger.warning(
                     "%s cannot be written, so a restart forgets how the last backup ended: %s",
@@ -80,7 +81,7 @@ class LastRuns:
 
     async def _read(self, kinds: Iterable[str]) -> dict[str, Run]:
         try:
-            found = _BY_KIND.validate_json(await ask_disk(self._path.read_bytes, ANSWER_SECONDS))
+            found = _BY_KIND.validate_json(await ask_disk(self._path.parent, self._path.read_bytes, ANSWER_SECONDS))
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError) as error:

@@ -26,7 +26,7 @@ from multiserver.backup.restic import Restic
 from multiserver.files import observe as files
 from multiserver.files.client import Syncthing, SyncthingError
 from multiserver.machine.disks import ask_disk
-from multiserver.machine.raid import raid_sentence
+from multiserver.machine.raid import MDSTAT, raid_sentence
 from multiserver.machine.volumes import read_volume, write_problem
 from multiserver.postgres.connect import Connection
 from multiserver.postgres.errors import DatabaseError
@@ -75,7 +75,7 @@ class LookAtDatabase:
     async def _repository_problem(self) -> str:
         """Say why the repository cannot be written; a hanging volume must not make the database look unknown."""
         try:
-            return await ask_disk(partial(write_problem, self._repository), DISK_SECONDS_MAX)
+            return await ask_disk(self._repository, partial(write_problem, self._repository), DISK_SECONDS_MAX)
         except TimeoutError as error:
             return f"{self._repository} gives {error}"
 
@@ -127,8 +127,8 @@ class LookAtMachine:
         """Raises OSError if a volume cannot be read; the others are measured all the same."""
         paths = {"data": self._paths.data, "files": self._paths.files, "repository": self._paths.repository}
         try:
-            raid = await ask_disk(raid_sentence, DISK_SECONDS_MAX)
-        except TimeoutError as error:  # Also where volumes that hang keep all who could ask.
+            raid = await ask_disk(MDSTAT, raid_sentence, DISK_SECONDS_MAX)
+        except TimeoutError as error:
             raid = f"Unknown: {error}"
         measured = await asyncio.gather(*(_measure(name, path) for name, path in paths.items()))
         volumes = tuple(volume for volume in measured if isinstance(volume, VolumeReport))
@@ -141,7 +141,7 @@ class LookAtMachine:
 async def _measure(name: str, path: Path) -> VolumeReport | OSError:
     """Measure a volume; give why it cannot be measured."""
     try:
-        return await ask_disk(partial(read_volume, name, path), VOLUME_SECONDS)
+        return await ask_disk(path, partial(read_volume, name, path), VOLUME_SECONDS)
     except TimeoutError as error:
         return TimeoutError(f"volume {name} gives {error}")
     except OSError as error:

@@ -75,7 +75,7 @@ class PgBackRest:
         Archiving is proved first: a backup without its write-ahead log could never be restored. Old backups expire only
         once the new one is known to be sound: they may be all that is left of what is broken now.
         """
-        if problem := await ask_repository(partial(write_problem, self.paths.repository)):
+        if problem := await ask_repository(self.paths.repository, partial(write_problem, self.paths.repository)):
             raise BackupError(problem)
         report("checking the repository and archiving")
         await self.ensure_stanza()

@@ -59,7 +59,7 @@ class Restic:
 
     async def back_up(self, report: Report) -> str:
         """Make a backup of all folders, drop what is past its generation, and give the result in words."""
-        if problem := await ask_repository(partial(write_problem, self.paths.repository)):
+        if problem := await ask_repository(self.paths.repository, partial(write_problem, self.paths.repository)):
             raise BackupError(problem)
         with _held(self.paths.repository / "restic.lock") as lock:
             if not await self._exists():
@@ -76,7 +76,7 @@ class Restic:
 
     async def _exists(self) -> bool:
         """Whether the repository is there; its file `config` comes last, with the rename in `_make_repository`."""
-        return await ask_repository((self.paths.restic_repository / "config").exists)
+        return await ask_repository(self.paths.repository, (self.paths.restic_repository / "config").exists)
 
     async def _make_repository(self, lock: int) -> None:
         """Make the repository beside its place, then move it there, so that a killed attempt leaves nothing half."""

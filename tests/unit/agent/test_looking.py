@@ -12,9 +12,10 @@ import pytest
 from multiserver.agent import looking
 from multiserver.agent.backups import BackupRuns, Report
 from multiserver.agent.last_runs import LastRuns
-from multiserver.agent.looking import LookAtBackups, LookAtDatabase
+from multiserver.agent.looking import LookAtBackups, LookAtDatabase, LookAtMachine
 from multiserver.agent.seen import Sightings
-from multiserver.api.report import BackupReport
+from multiserver.api.report import BackupReport, VolumeReport
+from multiserver.settings import SitePaths
 from tests.unit.agent.sightings import NOON
 
 
@@ -57,6 +58,33 @@ async def test_a_repository_that_hangs_is_told_while_everything_else_goes_on() -
 
     assert beats > 5
     assert "/repository gives no answer within 0.2 s" in looked.result().message
+
+
+async def test_one_volume_that_hangs_leaves_the_others_and_the_disk_arrays_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    over = threading.Event()
+
+    def read(name: str, _path: Path) -> VolumeReport:
+        if name == "repository":
+            over.wait(5)
+        return VolumeReport(name=name, capacity_bytes=2, free_bytes=1)
+
+    monkeypatch.setattr(looking, "read_volume", read)
+    monkeypatch.setattr(looking, "raid_sentence", lambda: "OK: no RAID present")
+    monkeypatch.setattr(looking, "VOLUME_SECONDS", 0.1)
+    seen = Sightings()
+    look = LookAtMachine(SitePaths(tmp_path), seen)
+    try:
+        for _ in range(5):
+            with pytest.raises(TimeoutError, match="volume repository gives no answer"):
+                await look()
+    finally:
+        over.set()
+    assert seen.machine
+    assert seen.machine.value
+    assert [volume.name for volume in seen.machine.value.volumes] == ["data", "files"]
+    assert seen.machine.value.raid == "OK: no RAID present"
 
 
 class Repository:
