@@ -179,10 +179,12 @@ def test_parked_rows_and_tables_that_stay_here_are_told() -> None:
 
 
 def test_of_many_tables_that_stay_here_the_first_are_told_and_all_counted() -> None:
-    tables = tuple(UnreplicatedTable(name=f"public.log{n:04}", reason="it has no primary key") for n in range(5000))
+    tables = tuple(
+        UnreplicatedTable(name=f"public.log{n:04}", reason=f"table log{n:04} has no primary key") for n in range(5000)
+    )
     told = report(all_seen(NOON, unreplicated_tables=tables)).database
     assert (len(told.unreplicated_tables), told.unreplicated_count) == (TABLES_TOLD_MAX, 5000)
-    assert told.unreplicated_tables[0] == "public.log0000: it has no primary key"
+    assert told.unreplicated_tables[0] == "table log0000 has no primary key"
 
 
 def test_without_the_engine_parked_rows_are_not_known() -> None:
