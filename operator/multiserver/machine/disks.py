@@ -22,22 +22,18 @@ class _Volume:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
-        self._under_way: tuple[float, datetime] | None = None
-        """By when the question that the thread is at has to be answered, on the monotonic clock; when it was asked."""
+        self._open: list[tuple[float, datetime]] = []
+        """Questions without an answer: by when it was due, on the monotonic clock, and when it was asked."""
 
-    async def ask(self, question: Callable[[], T], seconds: float) -> T:
-        if (under_way := self._under_way) and time.monotonic() > under_way[0]:
-            raise TimeoutError(f"no answer since {moment(under_way[1])}: look at the storage behind it")
-        due, asked = time.monotonic() + seconds, datetime.now(UTC)
-
-        def put() -> T:
-            self._under_way = due, asked
-            try:
-                return question()
-            finally:
-                self._under_way = None
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, put)
+    async def ask(self, question: Callable[[], T], due: float) -> T:
+        for earlier, asked in tuple(self._open):
+            if time.monotonic() >= earlier:
+                raise TimeoutError(f"no answer since {moment(asked)}: look at the storage behind it")
+        entry = due, datetime.now(UTC)
+        self._open.append(entry)
+        answer = self._thread.submit(question)
+        answer.add_done_callback(lambda _: self._open.remove(entry))  # Also if it is given up before it begins.
+        return await asyncio.wrap_future(answer)
 
 
 _VOLUMES: defaultdict[Path, _Volume] = defaultdict(_Volume)
@@ -50,7 +46,7 @@ async def ask_disk(volume: Path, question: Callable[[], T], seconds: float) -> T
     """
     try:
         async with asyncio.timeout(seconds) as deadline:
-            return await _VOLUMES[volume].ask(question, seconds)
+            return await _VOLUMES[volume].ask(question, deadline.when() or 0)
     except TimeoutError:
         if not deadline.expired():
             raise  # It is the disk's own answer, or an earlier question still hangs.
