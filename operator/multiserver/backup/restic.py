@@ -10,13 +10,13 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from multiserver.api.report import BackupReport
 from multiserver.backup.catalogue import INCOMPLETE, files_report, parse_snapshots
@@ -38,6 +38,7 @@ KEPT = ("--keep-daily=7", "--keep-weekly=4", "--keep-monthly=12")
 _INCOMPLETE_CODE = 3
 
 Report = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Restic:
 
     async def back_up(self, report: Report) -> str:
         """Make a backup of all folders, drop what is past its generation, and give the result in words."""
-        if problem := await ask_repository(self.paths.repository, partial(write_problem, self.paths.repository)):
+        if problem := await self._ask(partial(write_problem, self.paths.repository)):
             raise BackupError(problem)
-        with _held(self.paths.repository / "restic.lock") as lock:
+        async with self._held() as lock:
             if not await self._exists():
                 report("making the repository")
                 await self._make_repository(lock)
@@ -74,19 +75,32 @@ class Restic:
         size = (listed.last_size_bytes or 0) / 1e6
         return f"backup {listed.last_label} of {size:.1f} MB in {listed.last_duration_seconds or 0:.0f} s"
 
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[int]:
+        """Hold our lock and give its file descriptor. Raises BackupError if another process holds it."""
+        file = await self._ask(partial(_locked, self.paths.repository / "restic.lock"))
+        try:
+            yield file.fileno()
+        finally:
+            await self._ask(file.close)
+
     async def _exists(self) -> bool:
         """Whether the repository is there; its file `config` comes last, with the rename in `_make_repository`."""
-        return await ask_repository(self.paths.repository, (self.paths.restic_repository / "config").exists)
+        return await self._ask((self.paths.restic_repository / "config").exists)
 
     async def _make_repository(self, lock: int) -> None:
         """Make the repository beside its place, then move it there, so that a killed attempt leaves nothing half."""
         unfinished = self.paths.restic_repository.with_suffix(".unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        await self._ask(partial(shutil.rmtree, unfinished, ignore_errors=True))
         await self._run("init", lock=lock, repository=unfinished)
+        await self._ask(partial(unfinished.rename, self.paths.restic_repository))
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        """Ask the repository's volume, in a thread of its own."""
         try:
-            unfinished.rename(self.paths.restic_repository)
+            return await ask_repository(self.paths.repository, question)
         except OSError as error:
-            raise BackupError(explain(error, self.paths.restic_repository)) from error
+            raise BackupError(explain(error, Path(error.filename or self.paths.repository))) from error
 
     async def _store(self, lock: int, report: Report) -> None:
         """Make the snapshot. It bears the tag of an incomplete one until restic has said that everything was read."""
@@ -134,17 +148,15 @@ class Restic:
             raise
 
 
-@contextmanager
-def _held(path: Path) -> Iterator[int]:
-    """Hold our lock and give its file descriptor. Raises BackupError if another process holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _locked(path: Path) -> IO[bytes]:
+    """Take our lock; the file holds it until it is closed. Raises BackupError if another process holds it."""
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb+")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield descriptor
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        file.close()
         raise BackupError("another backup of the files is still running at this site: wait for its end") from error
-    finally:
-        os.close(descriptor)
+    return file
 
 
 def explain_errors(lines: tuple[str, ...]) -> str:
