@@ -86,7 +86,7 @@ class Restic:
 
     async def _exists(self) -> bool:
         """Whether the repository is there; its file `config` comes last, with the rename in `_make_repository`."""
-        return await self._ask((self.paths.restic_repository / "config").exists)
+        return await self._ask(partial(_is_there, self.paths.restic_repository / "config"))
 
     async def _make_repository(self, lock: int) -> None:
         """Make the repository beside its place, then move it there, so that a killed attempt leaves nothing half."""
@@ -146,6 +146,17 @@ class Restic:
             if words := explain_errors(error.lines):
                 raise ProgramError(f"restic {arguments[0]}: {words}", error.code, error.lines) from error
             raise
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises BackupError if that cannot be known, which `Path.exists` takes for no."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise BackupError(explain(error, path, "read")) from error
+    return True
 
 
 def _locked(path: Path) -> IO[bytes]:

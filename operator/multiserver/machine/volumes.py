@@ -38,7 +38,7 @@ def write_problem(folder: Path) -> str:
     return ""
 
 
-def explain(error: OSError, path: Path) -> str:
+def explain(error: OSError, path: Path, done: str = "written") -> str:
     """Say in plain words what an error of the file system means for `path`, with the way out if one is known."""
     cure = _CURES.get(error.errno or 0, "").format(user=os.getuid())
-    return f"{path} cannot be written ({error.strerror or error})" + (f": {cure}" if cure else "")
+    return f"{path} cannot be {done} ({error.strerror or error})" + (f": {cure}" if cure else "")

@@ -1,7 +1,9 @@
 """A repository whose volume hangs: nothing else waits with it, and the report says what is wrong."""
 
 import asyncio
+import errno
 import fcntl
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +26,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SitePat
     """A site's paths, as long as no question to its repository is answered."""
     answer = threading.Event()
     monkeypatch.setattr(repository, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(Path, "exists", lambda _: answer.wait(ANSWERS_SECONDS))
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: answer.wait(ANSWERS_SECONDS))
     monkeypatch.setattr("multiserver.backup.pgbackrest.write_problem", lambda _: str(answer.wait(ANSWERS_SECONDS)))
     yield SitePaths(tmp_path)
     answer.set()
@@ -38,6 +40,27 @@ async def test_the_report_says_so(hanging: SitePaths) -> None:
 async def test_a_backup_ends_with_that_sentence(hanging: SitePaths) -> None:
     with pytest.raises(repository.BackupError, match="no answer within"):
         await PgBackRest(hanging).back_up(lambda _: None)
+
+
+async def test_a_repository_of_the_files_that_cannot_be_looked_into_is_not_taken_for_empty(tmp_path: Path) -> None:
+    paths = SitePaths(tmp_path)
+    paths.repository.mkdir(parents=True)
+    paths.restic_repository.write_text("a file where a folder should be")
+    report = await Restic("berlin", paths).report()
+    assert report.message == f"{paths.restic_repository / 'config'} cannot be read (Not a directory)"
+
+
+async def test_a_repository_on_a_broken_disk_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(path: Path, **_: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    report = await Restic("berlin", SitePaths(tmp_path)).report()
+    assert report.message.endswith(
+        "config cannot be read (Input/output error): the disk cannot be read or written: replace it"
+    )
 
 
 class Programs(process.Programs):
