@@ -97,6 +97,7 @@ class BackupRuns:
         await self._kept.keep(earlier | {run.kind: run for run in self._runs.values()})
 
     def _remember(self, run: Run) -> None:
+        """Take in a run, and forget the oldest that has ended if there are too many."""
         self._runs[run.id] = run
-        while len(self._runs) > REMEMBERED_MAX:
-            del self._runs[next(iter(self._runs))]
+        if len(self._runs) > REMEMBERED_MAX:
+            del self._runs[next(old.id for old in self._runs.values() if old.state is not State.RUNNING)]

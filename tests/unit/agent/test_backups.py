@@ -114,6 +114,18 @@ async def test_only_so_many_backups_are_remembered(new_agent: NewAgent) -> None:
     assert backups.get(first.id) is None
 
 
+async def test_a_backup_under_way_is_not_forgotten_however_many_end_meanwhile(new_agent: NewAgent) -> None:
+    data, files = Maker(), succeeds()
+    backups = new_agent(data=data, files=files)
+    slow = backups.start("data")
+    await data.reported.wait()
+    for _ in range(REMEMBERED_MAX):
+        await ended(backups, backups.start("files"))
+    assert backups.start("data").id == slow.id
+    data.end.set_result("done")
+    assert (await ended(backups, slow)).state is State.SUCCEEDED
+
+
 def fails() -> Maker:
     maker = Maker()
     maker.end.set_exception(OSError("the volume is full"))
