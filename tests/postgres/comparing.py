@@ -8,11 +8,11 @@ from functools import partial
 
 import psycopg
 
-from multiserver.postgres.connect import Connection, Target, connect
+from multiserver.postgres.connect import Connection, connect
 from multiserver.replication import pull as pulling
 from multiserver.replication import verify as verifying
 from multiserver.replication.verify import Verified
-from tests.postgres.mesh import DATABASE, Mesh, Site
+from tests.postgres.mesh import DATABASE, Mesh, Site, as_peer
 from tests.postgres.rounds import complete_link, renounce_if_rewound
 from tests.postgres.servers import eventually
 
@@ -20,8 +20,7 @@ from tests.postgres.servers import eventually
 @asynccontextmanager
 async def both(site: Site, peer: Site) -> AsyncIterator[tuple[Connection, Connection]]:
     """The connections with which a site compares itself with a peer."""
-    to_peer = Target("127.0.0.1", DATABASE, "multiserver_peer", peer.server.port)
-    async with connect(site.target()) as own, connect(to_peer) as other:
+    async with connect(site.target()) as own, connect(as_peer(peer)) as other:
         yield own, other
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from multiserver.postgres.connect import Connection, Parameters, Statement, Target, connect
 from multiserver.replication import links, subscriptions
-from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, peer_conninfo
+from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, as_peer, peer_conninfo
 from tests.postgres.rounds import attempt, complete_link, facts_of, keep_for_peers, renounce_if_rewound
 from tests.postgres.servers import Server
 
@@ -161,8 +161,3 @@ async def subscribe(connection: Connection, peer: Site) -> bool:
     incarnation = (await facts_of(peer)).incarnation
     assert incarnation is not None
     return await subscriptions.ensure_subscription(connection, peer.number, peer_conninfo(peer), incarnation)
-
-
-def as_peer(site: Site) -> Target:
-    """Return how a peer's agent reaches a site's database."""
-    return Target("127.0.0.1", DATABASE, "multiserver_peer", site.server.port)

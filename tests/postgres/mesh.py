@@ -163,9 +163,14 @@ async def build(sites: list[Site]) -> Mesh:
     return Mesh(sites)
 
 
+def as_peer(site: Site) -> Target:
+    """Return how a peer reaches a site's database in tests: loopback, no certificate."""
+    return Target("127.0.0.1", DATABASE, "multiserver_peer", site.server.port)
+
+
 def peer_conninfo(peer: Site) -> str:
-    """Return how to reach a peer in tests: loopback, no certificate."""
-    return Target("127.0.0.1", DATABASE, "multiserver_peer", peer.server.port).conninfo(connect_timeout=5)
+    """Return the same for a subscription."""
+    return as_peer(peer).conninfo(connect_timeout=5)
 
 
 def build_now(servers: list[Server]) -> Mesh:

@@ -115,7 +115,10 @@ def plan(snapshot: Snapshot) -> Plan:
 
 def _departures(snapshot: Snapshot, blueprint: Blueprint) -> dict[str, Departure]:
     """Give how far each leaving site is."""
-    return {name: departure(snapshot, blueprint, name, _is_broken(snapshot, name)) for name in snapshot.leaving}
+    return {
+        name: departure(snapshot, blueprint, name, _is_broken(snapshot, name, serving_of(snapshot, name)))
+        for name in snapshot.leaving
+    }
 
 
 def _of_undeclared(
@@ -164,10 +167,10 @@ def serving_of(snapshot: Snapshot, site: str) -> Serving:
     return explain(snapshot.get("Pod", names.pod(site)), claims, warnings, snapshot.now)
 
 
-def _is_broken(snapshot: Snapshot, site: str) -> bool:
+def _is_broken(snapshot: Snapshot, site: str, judged: Serving) -> bool:
     """Whether a site's pod is there and its PostgreSQL does not come up; a failing agent or Syncthing is not that."""
     pod = snapshot.get("Pod", snapshot.names.pod(site))
-    return pod is not None and serving_of(snapshot, site).state == "NotReady" and not is_server_running(pod)
+    return pod is not None and judged.state == "NotReady" and not is_server_running(pod)
 
 
 def _pod_states(
@@ -179,7 +182,7 @@ def _pod_states(
         is_ready = judged.state == "Ready"
         states[site] = PodState(
             outdated=_is_outdated(snapshot, site) and not _is_volume_going(snapshot, site),
-            broken=_is_broken(snapshot, site),
+            broken=_is_broken(snapshot, site, judged),
             serves=is_ready and found is not None and found.is_open,
             answers=found is not None and _is_staying(snapshot, site),
             healthy=is_ready and found is not None and found.is_settled,
