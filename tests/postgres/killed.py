@@ -292,6 +292,21 @@ def report(scene: Scene) -> Play:
     assert [site.admin(query) for site in scene.mesh] == [[scene.t], [scene.t]]
 
 
+@case("refresh_next_view", crashes=True)
+def refreshing_of_a_view(scene: Scene) -> Play:
+    scene.make()
+    view = f"{scene.t}_view"
+    scene.berlin.sql(f"create materialized view {view} as select count(*) as n from {scene.t}")
+    scene.berlin.sql(f"insert into {scene.t} values (60, 'seen')")
+    scene.berlin.sql(f"refresh materialized view {view}")
+    scene.mesh.drain()
+    expected = scene.berlin.sql(f"select n from {view}")
+    assert scene.hamburg.sql(f"select n from {view}") != expected
+    yield by(scene.hamburg, "postgres", "select multiserver.refresh_next_view()")
+    assert scene.hamburg.sql(f"select n from {view}") == expected
+    assert scene.hamburg.admin("select * from multiserver.refreshes") == []
+
+
 @case("purge_journal", crashes=True)
 def emptying_of_the_journal(scene: Scene) -> Play:
     scene.make()

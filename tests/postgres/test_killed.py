@@ -26,7 +26,7 @@ from tests.postgres import killer
 from tests.postgres.comparing import both, mend
 from tests.postgres.killed import CASES, COVERED, CRASHED, Scene
 from tests.postgres.killer import Deed
-from tests.postgres.mesh import DATABASE, OWNER, Mesh, Site, build_now
+from tests.postgres.mesh import DATABASE, Mesh, Site, build_now
 from tests.postgres.servers import eventually, servers
 
 
@@ -127,9 +127,12 @@ def test_a_comparison_is_done_again_when_the_peers_session_was_killed(
     scene.make()
     if compare is pull_once:
         scene.without_capture(hamburg, f"delete from {scene.t}_log", "delete from multiserver.appended")
-    locking = berlin.server.connect(DATABASE, OWNER)
+    [read_by_pull] = berlin.admin(
+        "select multiserver.register_of(table_id)::text from multiserver.tables where name = %s", [f"public.{scene.t}"]
+    )
+    locking = berlin.server.connect(DATABASE, "postgres")
     with locking.transaction(), ThreadPoolExecutor() as pool:
-        locking.execute(f"lock table {scene.t}".encode())
+        locking.execute(f"lock table {read_by_pull if compare is pull_once else scene.t}".encode())
         run = pool.submit(lambda: asyncio.run(compare(hamburg, berlin)))
         waiting = "pg_stat_activity where usename = 'multiserver_peer' and wait_event_type = 'Lock'"
         kill = f"select pg_terminate_backend(pid) from {waiting}"

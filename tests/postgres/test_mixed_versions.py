@@ -17,7 +17,7 @@ from tests.postgres.mesh import Mesh, Site, build_now, make_engine_template
 from tests.postgres.servers import servers
 from tests.postgres.test_capture import EVERY_TYPE, EVERY_VALUE, ODD_SETTINGS
 from tests.postgres.test_conflicts import cut_off
-from tests.postgres.test_real_schemas_support import KEYS, values
+from tests.postgres.test_real_schemas_support import KEYS, make_key_types
 from tests.postgres.test_schema import shape
 from tests.rootfs import IMAGE_MAJOR, NEWER_MAJOR, ensure
 
@@ -203,11 +203,12 @@ def test_what_a_lost_slot_has_swallowed_is_pulled_both_ways_and_proven_equal(
     mesh: Mesh, berlin: Site, newer: Site, older: Site
 ) -> None:
     """Keys of every type must have one checksum in both versions, or all of them would seem to differ."""
+    make_key_types(mesh)
     names = {key_type: f"hashed_{number}" for number, key_type in enumerate(KEYS)}
     for key_type, name in names.items():
         berlin.sql(f"create table {name} (k {key_type} primary key, note text)")
-        rows = values(KEYS[key_type]) if key_type == "integer[]" else ", ".join(f"({k})" for k in split(KEYS[key_type]))
-        berlin.sql(f"insert into {name} select k::{key_type}, 'same' from (values {rows}) v (k)")
+        rows = ", ".join(f"(({key})::{key_type}, 'same')" for key in KEYS[key_type])
+        berlin.sql(f"insert into {name} values {rows}")
     berlin.sql("create table pulled (id integer primary key, note text)")
     berlin.sql("insert into pulled select n, 'old' from generate_series(1, 100) n")
     with cut_off(mesh):
@@ -230,16 +231,6 @@ def test_what_a_lost_slot_has_swallowed_is_pulled_both_ways_and_proven_equal(
     for site, peer in ((newer, older), (older, newer)):
         found: Verified = verify(site, peer)
         assert found.is_equal, found
-
-
-def split(items: str) -> list[str]:
-    """Split literals at the commas that are in no quotes."""
-    parts = [""]
-    quoted = False
-    for letter in items:
-        quoted ^= letter == "'"
-        parts = [*parts, ""] if letter == "," and not quoted else [*parts[:-1], parts[-1] + letter]
-    return parts
 
 
 def test_what_only_the_newer_version_can_do_with_rows(mesh: Mesh, berlin: Site, newer: Site, older: Site) -> None:

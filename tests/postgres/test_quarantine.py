@@ -60,23 +60,24 @@ def test_a_one_sided_check_holds_up_no_link(mesh: Mesh, berlin: Site, hamburg: S
 
 
 def test_many_refused_rows_wait_only_once_and_are_counted_up_to_a_limit(
-    mesh: Mesh, berlin: Site, hamburg: Site, monkeypatch: pytest.MonkeyPatch
+    two: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    berlin, hamburg = two.sites
     berlin.sql("create table many_doses (id integer primary key, amount integer)")
-    mesh.drain()
+    two.drain()
     errors = hamburg.link_error_count()
     with one_sided(hamburg, "many_doses", "check (amount < 10)"):
         berlin.sql("insert into many_doses select n, n from generate_series(1, 20) n")
         for key in range(21, 40):
             berlin.sql("insert into many_doses values (%s, %s)", [key, key % 20])
-        mesh.drain()
+        two.drain()
         assert hamburg.link_error_count() <= errors + 1
         assert len(parked(hamburg, "many_doses")) == 11 + 10
         monkeypatch.setattr(observe, "COUNTED_MAX", 5)
         facts = asyncio.run(facts_of(hamburg))
         assert (facts.parked_count, facts.refused_count) == (5, 5)
-    eventually(lambda: mesh.drain() or parked(hamburg, "many_doses") == [], "the parked rows are stored")
-    assert mesh.equal("select count(*) from many_doses") == [39]
+    eventually(lambda: two.drain() or parked(hamburg, "many_doses") == [], "the parked rows are stored")
+    assert two.equal("select count(*) from many_doses") == [39]
 
 
 def test_a_value_that_one_site_cannot_read(mesh: Mesh, berlin: Site, hamburg: Site) -> None:

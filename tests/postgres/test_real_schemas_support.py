@@ -41,15 +41,19 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="session")
-def key_types(mesh: Mesh) -> None:
-    """Types of keys that are made; a collation does not travel, so it is made at every site."""
+def make_key_types(mesh: Mesh) -> None:
+    """Make the types of keys that are not there; a collation does not travel, so it is made at every site."""
     mesh.sites[0].sql("create type key_pair as (n integer, words text)")
     for site in mesh:
         site.admin(
             "set event_triggers = off; create collation public.without_case"
             " (provider = icu, locale = 'und-u-ks-level2', deterministic = false); reset event_triggers"
         )
+
+
+@pytest.fixture(scope="session")
+def key_types(mesh: Mesh) -> None:
+    make_key_types(mesh)
 
 
 @pytest.mark.usefixtures("key_types")
