@@ -9,7 +9,7 @@ import pytest
 
 from multiserver.api.report import BackupReport
 from multiserver.backup import catalogue
-from multiserver.backup.archive import WAITS_MAX, ArchiverRow, judge
+from multiserver.backup.archive import STARTS_MAX, WAITS_MAX, ArchiverRow, judge
 from multiserver.backup.errors import BackupError
 from multiserver.backup.pgbackrest import PgBackRest
 from multiserver.machine.volumes import write_problem
@@ -133,7 +133,9 @@ async def test_a_full_repository_is_named_as_the_cause(server: Server, pgbackres
         server.start()
         server.sql("select pg_switch_wal()")
         eventually(lambda: archiver(server).last_failed_time, "archiving fails")
-        report = judge(archiver(server), lambda: write_problem(repository))
+        row = archiver(server)
+        assert judge(row).failing_since is None, "the server has just started, and its repository may be in the making"
+        report = judge(replace(row, asked_at=row.asked_at + STARTS_MAX), lambda: write_problem(repository))
         with pytest.raises(BackupError, match=r"repository cannot be written .* the volume is full: enlarge"):
             await pgbackrest.back_up(quietly)
     assert report.failing_since

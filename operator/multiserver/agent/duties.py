@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 OF_THIS_SITE = "from multiserver.site_settings"
 """A site that was not told its number yet has no row there, and so nothing to send."""
 
-WAKE_ARCHIVER = "select pg_catalog.pg_switch_wal()"
+WAKE_ARCHIVER = """\
+select pg_catalog.pg_switch_wal() from pg_catalog.pg_stat_archiver
+where last_failed_time > coalesce(last_archived_time, '-infinity')"""
 """After failures PostgreSQL tries to archive only once a minute, unless there is a new segment."""
 
 
@@ -150,9 +152,8 @@ class MakeRepository:
         if database is None:
             raise NotYetError("the database does not answer yet")
         await self._pgbackrest.ensure_stanza()
-        if database.archive.failing_since:
-            async with answering(self._database) as connection:
-                await connection.execute(WAKE_ARCHIVER)
+        async with answering(self._database) as connection:
+            await connection.execute(WAKE_ARCHIVER)
         self._is_made = True
         self._on_made()
 

@@ -15,6 +15,7 @@ from multiserver.agent.last_runs import LastRuns
 from multiserver.agent.looking import LookAtBackups, LookAtDatabase, LookAtMachine
 from multiserver.agent.seen import Sightings
 from multiserver.api.report import BackupReport, VolumeReport
+from multiserver.backup.archive import STARTS_MAX
 from multiserver.settings import SitePaths
 from tests.unit.agent.sightings import NOON
 
@@ -31,7 +32,7 @@ class Archiver:
                 "last_failed_time": NOON,
                 "waiting_wal": "000000010000000000000001",
                 "waiting_since": NOON,
-                "started_at": NOON,
+                "started_at": NOON - STARTS_MAX,
                 "asked_at": NOON,
             }
         ]

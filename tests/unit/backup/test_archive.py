@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from multiserver.backup.archive import WAITS_MAX, ArchiverRow, judge
+from multiserver.backup.archive import STARTS_MAX, WAITS_MAX, ArchiverRow, judge
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -35,10 +35,16 @@ def test_failing_counts_from_when_the_oldest_segment_waits() -> None:
     assert report.message == f"write-ahead log {NEXT}: the volume is full"
 
 
-def test_failing_from_the_start_is_told_at_once() -> None:
+def test_archiving_that_never_worked_is_told() -> None:
     report = judge(replace(FAILING, last_archived_wal=None, last_archived_time=None))
     assert report.failing_since == NOW - SECOND
     assert "see the log of the container postgres" in report.message
+
+
+def test_a_new_site_has_a_minute_to_make_its_repository() -> None:
+    new = replace(FAILING, last_archived_wal=None, last_archived_time=None)
+    assert judge(replace(new, started_at=NOW - STARTS_MAX + SECOND)).failing_since is None
+    assert judge(replace(new, started_at=NOW - STARTS_MAX)).failing_since == NOW - SECOND
 
 
 @pytest.mark.parametrize("since", [NOW - SECOND, FUTURE])
