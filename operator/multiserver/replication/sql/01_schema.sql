@@ -23,6 +23,7 @@
 --   MS010  a schema change that cannot be described, so it could not reach the other sites
 --   MS011  an UPDATE, DELETE or TRUNCATE of a table without primary key
 --   MS012  a statement that must see all rows of a table, in a transaction whose snapshot may not show them
+--   MS013  a write to a table whose columns were changed at one site past the engine
 --   MS020  a number range that cannot be given
 --   MS021  a site setting that must not change
 --   MS022  a site that is not ready to be opened or copied

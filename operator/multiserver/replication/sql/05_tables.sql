@@ -38,6 +38,15 @@ create table multiserver.layouts (
 comment on column multiserver.layouts.missing_values is
   'For each column the value that rows have which were written before the column existed.';
 
+-- The columns of each table's present layout, as they are at this site. What merges and captures is written from them, not
+-- from the table: should somebody alter it by hand (25_altered_by_hand.sql), images have the layout's columns all the same.
+create view multiserver.layout_columns as
+  select t.table_id, c.position::integer, c.name, a.attnum as number, a.atttypid as type, a.atttypmod as modifier,
+    a.attcollation as collation, coalesce(a.attidentity, '') as identity, coalesce(a.attgenerated, '') as generated
+  from multiserver.tables t join multiserver.layouts l using (table_id, layout)
+  cross join unnest(l.column_names) with ordinality as c (name, position)
+  left join pg_attribute a on a.attrelid = t.relation and a.attname = c.name and a.attnum > 0 and not a.attisdropped;
+
 create function multiserver.qualified_name(relation oid) returns text
 language sql stable
   return (select format('%I.%I', n.nspname, c.relname)

@@ -82,13 +82,13 @@ language sql stable
 
 -- PostgreSQL cannot compute a virtual column for the rows that a statement trigger sees: there they are given as null,
 -- which is what merging needs of them.
-create function multiserver.without_virtual_columns(table_oid oid, variables jsonb) returns jsonb
+create function multiserver.without_virtual_columns(variables jsonb) returns jsonb
 language sql stable
   return (select jsonb_object_agg(source, format('(select %s from %s x)', columns, variables ->> source))
           from (values ('old_rows'), ('new_rows')) v (source), (
-            select string_agg(case when attgenerated = 'v' then 'null::' || format_type(atttypid, atttypmod) || ' as ' else 'x.' end
-                              || quote_ident(attname), ', ' order by attnum) as columns
-            from pg_attribute where attrelid = table_oid and attnum > 0 and not attisdropped) c);
+            select string_agg(case when generated = 'v' then 'null::' || format_type(type, modifier) || ' as ' else 'x.' end
+                              || quote_ident(name), ', ' order by position) as columns
+            from multiserver.layout_columns where table_id = (variables ->> 'id')::integer) c);
 
 -- The variables of all templates for one table.
 create function multiserver.template_variables(p_table_id integer) returns jsonb
@@ -111,8 +111,8 @@ begin
     '{"each": "statement", "referencing_old": "referencing old table as old_rows",
       "referencing_new": "referencing new table as new_rows",
       "referencing_old_and_new": "referencing old table as old_rows new table as new_rows", "old_rows": "old_rows", "new_rows": "new_rows"}' end;
-  if exists (select from pg_attribute where attrelid = t.relation and attgenerated = 'v') then
-    variables := variables || multiserver.without_virtual_columns(t.relation, variables);
+  if exists (select from multiserver.layout_columns c where c.table_id = p_table_id and generated = 'v') then
+    variables := variables || multiserver.without_virtual_columns(variables);
   end if;
   variables := variables || (  -- the key
     select jsonb_build_object(
@@ -145,17 +145,17 @@ begin
           where i.indexrelid = key_index) k);
   return variables || (  -- all columns; generated ones make themselves
     select jsonb_build_object(
-      'columns', string_agg(format('%I', a.attname), ', ' order by a.attnum),
-      'values', string_agg(format('_incoming.%I', a.attname), ', ' order by a.attnum),
-      'values_of_x', string_agg(format('(x.r).%I', a.attname), ', ' order by a.attnum),
-      'changes', coalesce(string_agg(format('%1$I = _incoming.%1$I', a.attname), ', ' order by a.attnum)
-                            filter (where a.attidentity <> 'a' and not (
-                              a.attnum = any (i.indkey) and multiserver.equal_is_same(a.atttypid, a.attcollation))), ''),
-      'other_identity', string_agg(format('t.%1$I <> _incoming.%1$I', a.attname), ' or ' order by a.attnum)
-                          filter (where not a.attnum = any (i.indkey) and a.attidentity = 'a'),
-      'text_settings', case when bool_or(multiserver.text_depends_on_settings(a.atttypid)) then
+      'columns', string_agg(format('%I', c.name), ', ' order by c.position),
+      'values', string_agg(format('_incoming.%I', c.name), ', ' order by c.position),
+      'values_of_x', string_agg(format('(x.r).%I', c.name), ', ' order by c.position),
+      'changes', coalesce(string_agg(format('%1$I = _incoming.%1$I', c.name), ', ' order by c.position)
+                            filter (where c.identity <> 'a' and not coalesce(
+                              c.number = any (i.indkey) and multiserver.equal_is_same(c.type, c.collation), false)), ''),
+      'other_identity', string_agg(format('t.%1$I <> _incoming.%1$I', c.name), ' or ' order by c.position)
+                          filter (where not c.number = any (i.indkey) and c.identity = 'a'),
+      'text_settings', case when bool_or(multiserver.text_depends_on_settings(c.type)) then
         'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 '
         'set lc_monetary = ''C''' else '' end)
-    from pg_attribute a left join pg_index i on i.indexrelid = key_index
-    where a.attrelid = t.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated = '');
+    from multiserver.layout_columns c left join pg_index i on i.indexrelid = key_index
+    where c.table_id = p_table_id and c.generated = '');
 end $$;

@@ -25,16 +25,17 @@ declare
   v jsonb := multiserver.template_variables(p_table_id);
   write constant text := case when v ->> 'changes' = ''
     then 'perform from only {table} t where {t_is_key};'
-    else 'update only {table} t set {changes} where {t_is_key};' end || $template$
+    else 'update only {table} t set {changes} where {t_is_key} and multiserver.columns_fit({id});' end || $template$
       if not found then
-        insert into {table} ({columns}) overriding system value values ({values});
+        {add}
       end if;$template$;
 begin
   perform multiserver.ensure_fields_type((v ->> 'key_count')::integer);
   perform multiserver.create_unique_helpers(v);
   -- A GENERATED ALWAYS identity can be inserted but not updated: a row that has got another number is written anew.
   v := v || jsonb_build_object('add', multiserver.render(
-    'insert into {table} ({columns}) overriding system value values ({values});', v), 'write', multiserver.render(
+    'insert into {table} ({columns}) overriding system value select {values} where multiserver.columns_fit({id});', v));
+  v := v || jsonb_build_object('write', multiserver.render(
     case when v ->> 'other_identity' is null then '' else
       'delete from only {table} t where {t_is_key} and ({other_identity});' end || write, v));
   execute multiserver.render($template$
@@ -246,7 +247,7 @@ declare
     'if exists (select from {rows} join only {table} t on {t_is_x} where {other_identity_of_x}) then
       return false;
     end if;' end || '
-    merge into only {table} t using {rows} on {t_is_x}
+    merge into only {table} t using {rows} on {t_is_x} and multiserver.columns_fit({id})
       when matched then ' || case when v ->> 'changes' = '' then 'do nothing' else 'update set {changes_of_x}' end || '
       when not matched then insert ({columns}) overriding system value values ({values_of_x});';
 begin
@@ -284,7 +285,7 @@ exception
   when sqlstate 'MS030' or unique_violation or exclusion_violation or feature_not_supported then
     return false;
   when others or assert_failure then
-    if not _careful or not multiserver.is_row_fault(sqlstate) then
+    if not _careful or multiserver.must_wait(sqlstate, {id}) then
       raise;
     end if;
     return false;
@@ -293,16 +294,16 @@ $template$, v);
 end $$;
 
 -- Template variables of a set x: `keys` reads deleted keys as x.k1, x.k2, ..., `rows` reads rows as x.c1, x.c2, ... by the
--- columns' attribute numbers, both with x.version and x.base. Rows are read from their images once, into an array.
+-- columns' positions in the layout, both with x.version and x.base. Rows are read from their images once, into an array.
 create function multiserver.set_variables(p_table_id integer) returns jsonb
 language sql stable
 begin atomic
   with key as (
-    select k.n, a.attname as name, a.attnum as number, multiserver.base_type(a.atttypid, a.atttypmod) as type,
+    select k.n, c.name, c.position, multiserver.base_type(c.type, c.modifier) as type,
       multiserver.equality(i.indexrelid, k.n::integer) as equal
     from multiserver.tables t join pg_index i on i.indrelid = t.relation and i.indisprimary
     cross join lateral unnest(i.indkey::int2[]) with ordinality as k (number, n)
-    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
+    join multiserver.layout_columns c on c.table_id = t.table_id and c.number = k.number
     where t.table_id = p_table_id)
   select jsonb_build_object(
       'keys', format('(select %s, i.version, i.base from unnest(_images, _versions, _bases) as i (image, version, base),
@@ -314,20 +315,19 @@ begin atomic
           'r_is_x', string_agg(format('r.k%1$s %2$s x.k%1$s', n, equal), ' and ' order by n),
           't_is_x', string_agg(format('t.%I %s x.k%s', name, equal, n), ' and ' order by n)) from key),
       'of_rows', (select jsonb_build_object(
-          'key_of_x', string_agg(format('x.c%s', number), ', ' order by n),
-          'r_is_x', string_agg(format('r.k%s %s x.c%s', n, equal, number), ' and ' order by n),
-          't_is_x', string_agg(format('t.%I %s x.c%s', name, equal, number), ' and ' order by n)) from key))
+          'key_of_x', string_agg(format('x.c%s', position), ', ' order by n),
+          'r_is_x', string_agg(format('r.k%1$s %2$s x.c%3$s', n, equal, position), ' and ' order by n),
+          't_is_x', string_agg(format('t.%I %s x.c%s', name, equal, position), ' and ' order by n)) from key))
     || jsonb_build_object(
       'rows', format('unnest(_rows, _versions, _bases) as x (%s, version, base)',
-                     string_agg(format('c%s', a.attnum), ', ' order by a.attnum)),
-      'values_of_x', string_agg(format('x.c%s', a.attnum), ', ' order by a.attnum) filter (where a.attgenerated = ''),
-      'changes_of_x', coalesce(string_agg(format('%I = x.c%s', a.attname, a.attnum), ', ' order by a.attnum) filter (
-        where a.attgenerated = '' and a.attidentity <> 'a' and not (
-          a.attnum in (select number from key) and multiserver.equal_is_same(a.atttypid, a.attcollation))), ''),
-      'other_identity_of_x', coalesce(string_agg(format('t.%I <> x.c%s', a.attname, a.attnum), ' or ') filter (
-        where a.attidentity = 'a' and a.attnum not in (select number from key)), ''))
-    from multiserver.tables t join pg_attribute a on a.attrelid = t.relation and a.attnum > 0 and not a.attisdropped
-    where t.table_id = p_table_id;
+                     string_agg(format('c%s', position), ', ' order by position)),
+      'values_of_x', string_agg(format('x.c%s', position), ', ' order by position) filter (where generated = ''),
+      'changes_of_x', coalesce(string_agg(format('%I = x.c%s', name, position), ', ' order by position) filter (
+        where generated = '' and identity <> 'a' and not coalesce(
+          position in (select position from key) and multiserver.equal_is_same(c.type, c.collation), false)), ''),
+      'other_identity_of_x', coalesce(string_agg(format('t.%I <> x.c%s', name, position), ' or ') filter (
+        where identity = 'a' and position not in (select position from key)), ''))
+    from multiserver.layout_columns c where c.table_id = p_table_id;
 end;
 
 -- Merge rows of one layout, or keys, whatever their table.

@@ -149,11 +149,11 @@ end $$;
 -- Where an image in the table's layout has the key, as fields f1, f2, ...
 create function multiserver.key_fields(p_table_id integer) returns jsonb language sql stable
   return (select jsonb_build_object('column_count', count(*),
-      'key_fields', string_agg('f' || position, ', ' order by array_position(key, attnum)) filter (where attnum = any (key)))
-    from (select a.attnum, i.indkey::int2[] as key, row_number() over (order by a.attnum) as position
-          from multiserver.tables t join pg_index i on i.indrelid = t.relation and i.indisprimary
-          join pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 and not a.attisdropped
-          where t.table_id = p_table_id) as columns);
+      'key_fields', string_agg('f' || c.position, ', ' order by array_position(i.indkey::int2[], c.number))
+                      filter (where c.number = any (i.indkey)))
+    from multiserver.tables t join pg_index i on i.indrelid = t.relation and i.indisprimary
+    join multiserver.layout_columns c using (table_id)
+    where t.table_id = p_table_id);
 
 -- When does a stored row (in the columns of the table) collide with `_incoming` on a secondary unique index or on an
 -- EXCLUDE constraint, whose operators are equality too (26_unreplicated_tables.sql)?
@@ -238,7 +238,7 @@ declare
 begin
   return multiserver.place(p_table_id, p_key, p_version, p_image);
 exception when others or assert_failure then
-  if not multiserver.is_row_fault(sqlstate) then
+  if multiserver.must_wait(sqlstate, p_table_id) then
     raise;
   end if;
   execute format('select multiserver.remove_row_%s($1)', p_table_id) using p_key;
@@ -259,6 +259,9 @@ declare
   stored integer := 0;
   again boolean := true;
 begin
+  if multiserver.other_columns(p_table_id) is not null then
+    return 0;
+  end if;
   while again loop
     again := false;
     for waiting in select * from multiserver.parked where table_id = p_table_id and sqlstate is null

@@ -108,7 +108,7 @@ begin
     raise exception using errcode = 'MS020',
       message = format('sequence %s is at %s already and cannot go back to the range %s to %s', p_sequence::regclass,
                        last, range.range_from, range.range_to),
-      hint = 'Choose a range that lies further on.';
+      hint = 'List a range that lies further on for each site in numberRanges, or give it a wider column.';
   end if;
   execute format('alter sequence %s minvalue %s maxvalue %s start %s%s', p_sequence::regclass, range.range_from,
     range.range_to, start,

@@ -78,24 +78,6 @@ begin
   return null;
 end $$;
 
--- How the table's columns at this site differ from those that its rows come with, since somebody has changed them past the
--- engine; null if they do not.
-create function multiserver.other_columns(p_table_id integer) returns text language sql stable
-  return (
-    select coalesce(
-      min(format('column %s is missing at site %s: migrated at site %s only? Replication of table %s waits; other tables '
-                 'go on', quote_ident(l.name), site, schema_site, s.table_name)) filter (where a.attname is null),
-      min(format('column %s is at site %s only: drop it there, or add it at site %s. Replication of table %s waits; other '
-                 'tables go on', quote_ident(a.attname), site, schema_site, s.table_name)) filter (where l.name is null))
-    from (select x as name from multiserver.tables t join multiserver.layouts using (table_id, layout),
-            unnest(column_names) x where t.table_id = p_table_id) l
-    full join (select attname, attrelid from pg_attribute
-               where attrelid = (select relation from multiserver.tables where table_id = p_table_id)
-                 and attnum > 0 and not attisdropped) a on a.attname = l.name
-    cross join (select (select name from multiserver.tables where table_id = p_table_id) as table_name,
-                  multiserver.site_name(multiserver.server_number()) as site,
-                  multiserver.site_name(multiserver.schema_site()) as schema_site) s);
-
 -- Columns that hold large objects, whose content no trigger sees. A column of type oid may as well hold a tableoid, so
 -- it counts only if a rule of contrib's lo is on it or the newest rows have OIDs of large objects in it.
 create function multiserver.large_object_columns() returns table (name text, reason text)
@@ -134,5 +116,7 @@ create view multiserver.unreplicated_tables as
     and not multiserver.is_local(c.oid)
     and not exists (select from multiserver.tables t where t.relation = c.oid)
   union all
-  select name, reason from multiserver.large_object_columns();
+  select name, reason from multiserver.large_object_columns()
+  union all
+  select name, reason from multiserver.tables_altered_by_hand;
 comment on view multiserver.unreplicated_tables is 'Tables whose rows, or part of them, stay at this site, and why.';

@@ -1,0 +1,60 @@
+-- Tables whose columns at one site are not those of their layout, since somebody has altered them there past the engine
+-- (event triggers off).
+--
+-- A row image is a list of values in the order of the layout's columns, so between such a site and the others a value could
+-- land in another column, or be lost. Invariant: no site writes or stores an image while its table has other columns.
+-- Merged rows are parked with the reason (10_parked_rows.sql), and are stored once the columns fit again. Local writes are
+-- refused (MS013): they would take from all other sites what this one does not have. Other tables go on.
+
+-- How the columns that a table has at this site differ from those that it should have, as a sentence with the way out.
+create function multiserver.columns_in_words(table_name text, wanted text[], present text[]) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  site constant text := multiserver.site_name(multiserver.server_number());
+  schema_site constant text := multiserver.site_name(multiserver.schema_site());
+  missing constant text := (select quote_ident(min(x)) from (select unnest(wanted) except select unnest(present)) m (x));
+  surplus constant text := (select quote_ident(min(x)) from (select unnest(present) except select unnest(wanted)) m (x));
+begin
+  return case
+    when missing is not null and site = schema_site then
+      format('column %s was dropped at site %s with event triggers off: add it there in the same way.', missing, site)
+    when missing is not null then
+      format('column %s is missing at site %s: migrated at site %s only?', missing, site, schema_site)
+    when surplus is not null and site = schema_site then
+      format('column %s was added at site %s with event triggers off: drop it there in the same way.', surplus, site)
+    when surplus is not null then
+      format('column %s is at site %s only: drop it there, or add it at site %s.', surplus, site, schema_site)
+    else
+      format('the columns at site %s are in another order (%s) than at the other sites (%s): add them anew in that order.',
+             site, array_to_string(present, ', '), array_to_string(wanted, ', '))
+    end || format(' Replication of table %s waits; other tables go on', table_name);
+end $$;
+
+create view multiserver.tables_altered_by_hand as
+  select table_id, name, multiserver.columns_in_words(name, wanted, present) as reason
+  from (select t.table_id, t.name, l.column_names as wanted,
+          array(select a.attname::text from pg_attribute a
+                where a.attrelid = t.relation and a.attnum > 0 and not a.attisdropped order by a.attnum) as present
+        from multiserver.tables t join multiserver.layouts l using (table_id, layout) where t.relation is not null) columns
+  where wanted <> present;
+comment on view multiserver.tables_altered_by_hand is 'Tables whose columns here are not those that their rows come with.';
+
+create function multiserver.other_columns(p_table_id integer) returns text language sql stable
+  return (select reason from multiserver.tables_altered_by_hand where table_id = p_table_id);
+
+-- True, or an error (MS013) with the reason. It reads the catalogues and yet is called immutable: so PostgreSQL calls it
+-- when it plans a statement, and plans anew whenever somebody alters the table. A row that is written costs nothing.
+create function multiserver.columns_fit(p_table_id integer) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  reason constant text := multiserver.other_columns(p_table_id);
+begin
+  if reason is not null then
+    raise exception using errcode = 'MS013', message = reason;
+  end if;
+  return true;
+end $$;
+
+-- Must a row that failed with this error wait until the error has passed, and its link with it? If not, it is parked.
+create function multiserver.must_wait(sqlstate text, p_table_id integer) returns boolean language sql stable
+  return not multiserver.is_row_fault(sqlstate) and multiserver.other_columns(p_table_id) is null;
