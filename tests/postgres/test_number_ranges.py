@@ -106,6 +106,28 @@ def continue_numbers(site: Site) -> None:
     site.admin("select multiserver.continue_numbers()")
 
 
+@pytest.mark.parametrize(
+    ("name", "definition", "last"),
+    [
+        ("nearly_up", "as integer", "range_from + (range_to - range_from) * 4 / 5"),
+        ("nearly_by_fifty", "increment 50", "range_from + (range_to - range_from) * 4 / 5"),
+        ("nearly_down", "increment -1 minvalue -64000 maxvalue -1", "range_to - (range_to - range_from) * 4 / 5"),
+    ],
+)
+def test_how_much_of_a_range_is_used_is_known_before_it_ends(
+    mesh: Mesh, berlin: Site, hamburg: Site, name: str, definition: str, last: str
+):
+    """The status warns of it (health/checks/numbers.py)."""
+    berlin.sql(f"create sequence {name} {definition}")
+    mesh.drain()
+    usage = f"select percent_used, {last} from multiserver.sequence_usage where name = 'public.{name}'"
+    for site in (berlin, hamburg):
+        (percent, far_on) = site.admin(usage)[0]
+        assert percent == 0
+        site.sql(f"select setval('{name}', {far_on})")
+        assert float(site.admin(usage)[0][0]) == pytest.approx(80, abs=0.2)
+
+
 def test_a_site_that_forgot_its_numbers_goes_on_well_behind_the_greatest_that_is_known(mesh: Mesh, berlin: Site):
     berlin.sql("create table receipts (id serial primary key)")
     berlin.sql("insert into receipts default values")

@@ -252,37 +252,39 @@ def test_a_column_that_is_missing_at_one_site_stops_its_own_rows_only(
     assert mesh.equal("select id from whole order by id") == [1, 2]
     assert mesh.equal("select * from halved where id < 9 order by id") == [(1, "kept"), (2, "from hamburg")]
     assert berlin.sql("select y from halved where id = 9") == ["y of before"], "no other site lost what hamburg dropped"
+    berlin.sql("update halved set y = y || '!' where id = 9")
+    assert mesh.equal("select y from halved where id = 9") == ["y of before!"]
 
 
 def test_a_column_that_is_at_one_site_only_stops_its_own_rows_only(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
-    berlin.sql("create table widened (id integer primary key, y text unique)")
-    berlin.sql("create table widened_log (at text)")
+    berlin.sql("create table broadened (id integer primary key, y text unique)")
+    berlin.sql("create table broadened_log (at text)")
     berlin.sql("create table beside (id integer primary key)")
-    berlin.sql("insert into widened values (1, 'old'), (2, 'old too')")
+    berlin.sql("insert into broadened values (1, 'old'), (2, 'old too')")
     mesh.drain()
     expected = (
         "column z is at site hamburg only: drop it there, or add it at site berlin. "
         "Replication of table public.{} waits; other tables go on"
     )
-    alter_by_hand(hamburg, "alter table widened add column z text; alter table widened_log add column z text")
-    berlin.sql("insert into widened values (3, 'new')")
-    berlin.sql("update widened set y = 'changed' where id = 1")
-    berlin.sql("delete from widened where id = 2")
-    berlin.sql("insert into widened_log values ('now')")
+    alter_by_hand(hamburg, "alter table broadened add column z text; alter table broadened_log add column z text")
+    berlin.sql("insert into broadened values (3, 'new')")
+    berlin.sql("update broadened set y = 'changed' where id = 1")
+    berlin.sql("delete from broadened where id = 2")
+    berlin.sql("insert into broadened_log values ('now')")
     berlin.sql("insert into beside values (1)")
     eventually(lambda: hamburg.sql("select id from beside") == [1], "other tables go on")
-    assert set(hamburg.admin(PARKED_REASONS, ["public.widened"])) == {expected.format("widened")}
-    assert set(hamburg.admin(PARKED_REASONS, ["public.widened_log"])) == {expected.format("widened_log")}
-    assert refusal_of(hamburg, "insert into widened values (4, 'four', 'z')") == expected.format("widened")
-    assert refusal_of(hamburg, "insert into widened_log values ('here')") == expected.format("widened_log")
+    assert set(hamburg.admin(PARKED_REASONS, ["public.broadened"])) == {expected.format("broadened")}
+    assert set(hamburg.admin(PARKED_REASONS, ["public.broadened_log"])) == {expected.format("broadened_log")}
+    assert refusal_of(hamburg, "insert into broadened values (4, 'four', 'z')") == expected.format("broadened")
+    assert refusal_of(hamburg, "insert into broadened_log values ('here')") == expected.format("broadened_log")
     hamburg.sql("insert into beside values (2)")
-    alter_by_hand(hamburg, "alter table widened drop column z; alter table widened_log drop column z")
-    hamburg.sql("insert into widened values (4, 'four')")
+    alter_by_hand(hamburg, "alter table broadened drop column z; alter table broadened_log drop column z")
+    hamburg.sql("insert into broadened values (4, 'four')")
     mesh.drain()
     assert hamburg.admin("select count(*) from multiserver.parked") == [0]
     assert mesh.equal("select id from beside order by id") == [1, 2]
-    assert mesh.equal("select * from widened order by id") == [(1, "changed"), (3, "new"), (4, "four")]
-    assert mesh.equal("select at from widened_log") == ["now"]
+    assert mesh.equal("select * from broadened order by id") == [(1, "changed"), (3, "new"), (4, "four")]
+    assert mesh.equal("select at from broadened_log") == ["now"]
 
 
 def test_no_value_lands_in_another_column_that_took_the_place_of_its_own(
@@ -321,3 +323,14 @@ def test_a_session_that_wrote_before_is_refused_too_where_columns_were_altered_b
         alter_by_hand(berlin, "alter table kept_plans drop column z")
         session.execute("insert into kept_plans (y) values ('after')")
     assert mesh.equal("select count(*), count(*) filter (where y = 'after') from kept_plans") == [(11, 1)]
+
+
+def test_asking_whether_columns_fit_costs_nothing_for_each_row(mesh: Mesh, berlin: Site) -> None:
+    berlin.sql("create table asked_about (id serial primary key)")
+    with psycopg.connect(berlin.server.connect("app", "postgres").info.dsn) as session:
+        session.execute("set track_functions = 'all'")
+        for _ in range(200):
+            session.execute("insert into asked_about default values")
+        calls = "select calls from pg_stat_xact_user_functions where funcname = 'columns_fit'"
+        [(asked,)] = session.execute(calls).fetchall()
+    assert 0 < asked < 30, "while statements are planned, until their plans are kept"

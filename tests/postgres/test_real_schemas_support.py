@@ -407,18 +407,18 @@ def sqlstate_of(site: Site, statement: str) -> str | None:
 
 def test_a_foreign_key_to_rows_that_are_there_is_checked_where_it_is_made(mesh: Mesh, berlin: Site) -> None:
     """Elsewhere a merge may have made orphans; there the rows that follow are checked."""
-    berlin.sql("create table wards (id integer primary key)")
-    berlin.sql("create table patients (id integer primary key, ward integer)")
-    berlin.sql("insert into wards values (1); insert into patients values (1, 1)")
+    berlin.sql("create table clinic_wards (id integer primary key)")
+    berlin.sql("create table clinic_patients (id integer primary key, ward integer)")
+    berlin.sql("insert into clinic_wards values (1); insert into clinic_patients values (1, 1)")
     mesh.drain()
-    berlin.sql("alter table patients add constraint in_ward foreign key (ward) references wards")
+    berlin.sql("alter table clinic_patients add constraint in_ward foreign key (ward) references clinic_wards")
     mesh.drain()
     valid = "select convalidated from pg_constraint where conname = 'in_ward'"
     assert [site.sql(valid) for site in mesh] == [[True], [False], [False]]
     for site in mesh:
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
-            site.sql("insert into patients values (2, 2)")
-    berlin.sql("alter table patients drop constraint in_ward")
+            site.sql("insert into clinic_patients values (2, 2)")
+    berlin.sql("alter table clinic_patients drop constraint in_ward")
     assert mesh.equal(valid) == []
 
 
