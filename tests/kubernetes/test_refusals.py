@@ -74,6 +74,10 @@ REFUSED_AT_CREATION = {
         ranges(munich={"from": 1, "to": 100}),
         ["spec.numberRanges has a range for a site that is not in spec.sites: correct its name or remove the range"],
     ),
+    "no range for a site": (
+        ranges(berlin={"from": 1, "to": 100}),
+        ["a sequence in spec.numberRanges has no range for one of spec.sites", "add one for each site"],
+    ),
     "a sequence without a schema": (
         {"numberRanges": [{"sequence": "patient_number", "ranges": RANGES}]},
         ["spec.numberRanges[0].sequence", "should match"],

@@ -328,7 +328,7 @@ class NumberRange(Model):
     sequence: str = Field(max_length=127, pattern=r"^[^.]+\.[^.]+$")
     """Sequence with its schema, for example public.patient_number."""
     ranges: dict[str, Range] = Field(max_length=SITES_MAX, min_length=1)
-    """The range of each site, by site name."""
+    """The range of each site, by site name; every site of the cluster is named."""
 
 
 class BackupRepository(Model):
@@ -435,6 +435,11 @@ ROOT_RULES = (
         "!has(self.spec.numberRanges) || "
         "self.spec.numberRanges.all(r, r.ranges.all(n, self.spec.sites.exists(s, s.name == n)))",
         "spec.numberRanges has a range for a site that is not in spec.sites: correct its name or remove the range",
+    ),
+    _rule(
+        "!has(self.spec.numberRanges) || self.spec.numberRanges.all(r, self.spec.sites.all(s, s.name in r.ranges))",
+        "a sequence in spec.numberRanges has no range for one of spec.sites, which could give numbers that lie in the "
+        "range of another: add one for each site",
     ),
     _rule(
         f"{_NO_SCHEMA_SITE_YET} || self.spec.sites.exists(s, s.name == oldSelf.status.schemaSite)",
