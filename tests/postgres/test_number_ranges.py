@@ -45,6 +45,71 @@ def test_the_increment_stays_what_the_application_asked_for(mesh: Mesh, berlin: 
     assert [draw(site, "by_fifty") + 50 for site in mesh] == [draw(site, "by_fifty") for site in mesh]
 
 
+def test_the_last_of_all_blocks_fits_the_column(berlin: Site):
+    berlin.sql("create table last_blocks (small smallserial, normal serial primary key, big bigserial)")
+    ends = {"small": 2**15 - 1, "normal": 2**31 - 1, "big": 2**53 - 1}
+    for column, end in ends.items():
+        sequence = f"last_blocks_{column}_seq"
+        limits = f"update pg_sequence set seqmin = 1, seqmax = {end} where seqrelid = '{sequence}'::regclass"
+        block = f"select range_from, range_to from multiserver.block('{sequence}'::regclass, %s)"
+        with berlin.server.connect("app", "postgres") as session, session.transaction(force_rollback=True):
+            session.execute(limits.encode())
+            first, last = session.execute(block.encode(), [64]).fetchone() or (0, 0)
+            assert 0 < first < last <= end
+            with pytest.raises(psycopg.DatabaseError, match="64 sites need at least 2 ids each"):
+                session.execute(block.encode(), [65])
+
+
+@pytest.mark.parametrize("statement", ["maxvalue 2000000000", "no maxvalue", "minvalue -5 maxvalue 100"])
+def test_a_statement_that_changes_the_limits_leaves_the_sequence_in_its_block(
+    mesh: Mesh, berlin: Site, hamburg: Site, statement: str
+):
+    name = f"bounded_{len(statement)}"
+    berlin.sql(f"create sequence {name} as integer")
+    mesh.drain()
+    limits = f"select seqmin, seqmax from pg_sequence where seqrelid = '{name}'::regclass"
+    before = berlin.admin(limits)
+    berlin.sql(f"alter sequence {name} {statement}")
+    assert berlin.admin(limits) == before
+    assert draw(berlin, name) == 1
+    mesh.drain()
+    assert draw(hamburg, name) == BLOCK_OF_INTEGER + 1
+
+
+def test_a_sequence_is_not_led_into_the_block_of_another_site(mesh: Mesh, berlin: Site, hamburg: Site):
+    berlin.sql("create sequence led_astray as integer")
+    mesh.drain()
+    with pytest.raises(psycopg.DatabaseError, match="led_astray is at 40000000 already and cannot go back") as refused:
+        berlin.sql("alter sequence led_astray maxvalue 2000000000 restart 40000000")
+    assert refused.value.diag.sqlstate == "MS020"
+    assert draw(berlin, "led_astray") == 1
+    berlin.sql("alter sequence led_astray maxvalue 2000000000 restart 700")
+    assert draw(berlin, "led_astray") == 700, "it goes on where it was told to, not at its beginning"
+    with pytest.raises(psycopg.DatabaseError, match="the schema is changed at site berlin"):
+        hamburg.sql("alter sequence led_astray maxvalue 2000000000")
+    with pytest.raises(psycopg.DatabaseError, match="the schema is changed at site berlin"):
+        hamburg.sql("create sequence made_by_a_clerk_elsewhere")
+
+
+def test_a_changed_increment_reaches_all_sites(mesh: Mesh, berlin: Site):
+    berlin.sql("create sequence by_ones")
+    berlin.sql("alter sequence by_ones increment 50")
+    mesh.drain()
+    for site in mesh:
+        assert draw(site, "by_ones") + 50 == draw(site, "by_ones")
+
+
+def test_a_column_too_narrow_for_the_range_of_its_sequence_is_refused(mesh: Mesh, berlin: Site):
+    """At the first site its numbers would fit for a long time; at the second not one would."""
+    berlin.sql("create table wide_numbers (id bigserial primary key)")
+    with pytest.raises(psycopg.DatabaseError, match=r"column public\.narrow\.id is integer, but sequence") as refused:
+        berlin.sql("create table narrow (id integer primary key default nextval('wide_numbers_id_seq'))")
+    assert refused.value.diag.sqlstate == "MS020"
+    assert "bigint, or let it draw from a sequence of its own" in (refused.value.diag.message_hint or "")
+    with pytest.raises(psycopg.DatabaseError, match=r"column public\.wide_numbers\.id is integer"):
+        berlin.sql("alter table wide_numbers alter column id type integer")
+
+
 async def test_a_range_declared_before_its_sequence_exists_holds_from_the_first_number(mesh: Mesh, berlin: Site):
     for site in mesh:
         first = 100_000 + 100_000 * site.number

@@ -164,11 +164,48 @@ def test_the_cure_for_a_missing_key_is_a_statement_that_works(mesh: Mesh, berlin
     mesh.assert_registers_equal()
 
 
-def test_a_key_that_is_taken_away_is_refused(berlin: Site) -> None:
-    berlin.sql("create table keyed (id integer primary key)")
-    with pytest.raises(psycopg.DatabaseError, match=r"table public\.keyed has no primary key") as refused:
-        berlin.sql("alter table keyed drop constraint keyed_pkey")
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("keyed", "drop constraint keyed_pkey", "table public.keyed has no primary key"),
+        ("logged", "set unlogged", "table public.logged is UNLOGGED"),
+        ("placed", "add exclude using gist (during with &&)", "EXCLUDE with operator && is not supported"),
+        (
+            "numbered",
+            "add unique (nr) deferrable",
+            "unique constraint numbered_nr_key of table public.numbered is DEFERRABLE",
+        ),
+    ],
+)
+def test_a_replicated_table_does_not_become_one_that_cannot_be(
+    mesh: Mesh, berlin: Site, name: str, change: str, reason: str
+) -> None:
+    berlin.sql(f"create table {name} (id integer primary key, nr integer, during int4range)")
+    mesh.drain()
+    with pytest.raises(psycopg.DatabaseError) as refused:
+        berlin.sql(f"alter table {name} {change}")
     assert refused.value.diag.sqlstate == "MS010"
+    assert reason in (refused.value.diag.message_primary or "")
+    berlin.sql(f"insert into {name} values (1)")
+    assert mesh.equal(f"select id from {name}") == [1], "it is replicated as before"
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "key"),
+    [
+        ("by_identity", "(nr integer generated always as identity, code text unique)", "(nr)"),
+        ("by_uuid", "(reference uuid default gen_random_uuid(), code text unique)", "(reference)"),
+        ("by_name", "(id text, code text unique)", "(id)"),
+        ("by_part", "(code text not null, note text)", "(...)"),
+    ],
+)
+def test_what_could_be_the_key_is_told_in_any_schema(berlin: Site, name: str, columns: str, key: str) -> None:
+    table = f'"Audit".{name}'
+    berlin.sql(f'create schema if not exists "Audit"; create table {table} {columns}')
+    berlin.sql(f"create unique index on {table} (lower(code)) where code <> ''")
+    assert berlin.admin(REASON, [table]) == [
+        f"table {table} has no primary key: add one (ALTER TABLE {table} ADD PRIMARY KEY {key}), or exclude it"
+    ]
 
 
 def test_columns_that_hold_large_objects_are_told_apart_from_those_that_hold_a_tableoid(
@@ -308,6 +345,21 @@ def test_no_value_lands_in_another_column_that_took_the_place_of_its_own(
     assert mesh.equal("select id, y, w from swapped order by id") == expected
 
 
+def test_columns_in_another_order_are_told_with_both_orders(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+    berlin.sql("create table ordered (id integer primary key, x text, y text)")
+    mesh.drain()
+    alter_by_hand(hamburg, "alter table ordered drop column x; alter table ordered add column x text")
+    berlin.sql("insert into ordered values (1, 'x', 'y')")
+    expected = (
+        "the columns at site hamburg are in another order (id, y, x) than at the other sites (id, x, y): add them anew "
+        "in that order. Replication of table public.ordered waits; other tables go on"
+    )
+    eventually(lambda: hamburg.admin(PARKED_REASONS, ["public.ordered"]) == [expected], "the row waits")
+    alter_by_hand(hamburg, "alter table ordered drop column y; alter table ordered add column y text")
+    mesh.drain()
+    assert mesh.equal("select id, x, y from ordered") == [(1, "x", "y")]
+
+
 def test_a_session_that_wrote_before_is_refused_too_where_columns_were_altered_by_hand(
     mesh: Mesh, berlin: Site
 ) -> None:
@@ -320,7 +372,10 @@ def test_a_session_that_wrote_before_is_refused_too_where_columns_were_altered_b
         alter_by_hand(berlin, "alter table kept_plans add column z text")
         with pytest.raises(psycopg.DatabaseError, match=r"column z was added at site berlin with event triggers off"):
             session.execute("insert into kept_plans (y) values ('not sent')")
-        alter_by_hand(berlin, "alter table kept_plans drop column z")
+        alter_by_hand(berlin, "alter table kept_plans drop column z, drop column y")
+        with pytest.raises(psycopg.DatabaseError, match=r"column y was dropped at site berlin with event triggers off"):
+            session.execute("insert into kept_plans values (default)")
+        alter_by_hand(berlin, "alter table kept_plans add column y text")
         session.execute("insert into kept_plans (y) values ('after')")
     assert mesh.equal("select count(*), count(*) filter (where y = 'after') from kept_plans") == [(11, 1)]
 

@@ -82,6 +82,23 @@ def test_keys_that_a_collation_holds_to_be_equal_are_one_key(mesh: Mesh, berlin:
     berlin.sql("drop table words")  # the registers keep the spelling that they saw first
 
 
+def test_a_name_that_several_schemas_have(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+    schemas = [f'"Mandant {number}"' for number in range(13)]
+    for schema in schemas:
+        berlin.sql(
+            f"create schema {schema}; create table {schema}.patient (id integer primary key, name text);"
+            f'create sequence {schema}."Order-Nr" as integer'
+        )
+    mesh.drain()
+    for number, schema in enumerate(schemas):
+        (berlin, hamburg)[number % 2].sql(f"insert into {schema}.patient values (1, 'of {number}')")
+    mesh.drain()
+    for number, schema in enumerate(schemas):
+        assert mesh.equal(f"select * from {schema}.patient") == [(1, f"of {number}")]
+        drawn = [site.sql(f"select nextval('{schema}.\"Order-Nr\"')")[0] for site in mesh]
+        assert len(set(drawn)) == len(drawn)
+
+
 @pytest.mark.parametrize("schema", ["Praxis-Süd", "select", "a.b"])
 def test_names_with_hyphens_capitals_and_reserved_words_in_several_schemas(
     mesh: Mesh, berlin: Site, hamburg: Site, schema: str
@@ -202,6 +219,12 @@ def test_exclude_with_equal_is_parked_like_unique(
     hamburg.sql(f"delete from {name}")
     assert mesh.equal(f"select id from {name}") == [1]
     assert parked(mesh, f"public.{name}") == []
+    with cut_off(mesh):
+        berlin.sql(f"insert into {name} values (3, 'y', false)")
+        hamburg.sql(f"insert into {name} values (4, 'y', {'false' if 'where' in constraint else 'true'})")
+    assert mesh.equal(f"select id from {name} where code = 'y' order by id") == [3, 4], (
+        "these do not exclude each other"
+    )
     assert shape(mesh, name)
 
 
@@ -394,6 +417,17 @@ def test_migrations_step_by_step_on_a_table_without_and_with_rows(mesh: Mesh, be
         assert (after == before) == (expected is not None), change
         before = after
     assert mesh.equal(f"select count(*) from {name}") == [int(with_row)]
+
+
+def test_a_type_does_not_change_under_rows_that_may_be_under_way(mesh: Mesh, berlin: Site, hamburg: Site) -> None:
+    """The table is empty where it is changed, but a peer has written a value that the new type could not hold."""
+    berlin.sql("create table emptied (id integer primary key, code text)")
+    berlin.sql("insert into emptied values (1, '1'); delete from emptied")
+    mesh.drain()
+    with cut_off(mesh):
+        hamburg.sql("insert into emptied values (2, 'no number')")
+        assert sqlstate_of(berlin, "alter table emptied alter column code type integer using length(code)") == "MS010"
+    assert mesh.equal("select * from emptied") == [(2, "no number")]
 
 
 def sqlstate_of(site: Site, statement: str) -> str | None:

@@ -244,6 +244,13 @@ def test_of_many_tables_that_are_not_replicated_the_number_is_told():
     )
 
 
+@pytest.mark.parametrize(("percent", "status"), [(79.99, "True"), (80.0, "False")])
+def test_a_range_alarms_as_soon_as_four_fifths_of_it_are_used(percent, status):
+    nearly = replace(USAGE, percent=percent)
+
+    assert judge(a_view(a_site("berlin", sequences=(nearly,))))["NumbersAvailable"].status == status
+
+
 def test_rows_that_were_never_compared_are_not_called_equal():
     verdict = judge(a_view(report_with(peer="leipzig", verification=None)))["DataConsistent"]
 

@@ -95,25 +95,30 @@ create function multiserver.last_number(p_sequence oid) returns bigint language 
   return pg_sequence_last_value(p_sequence::regclass);
 
 -- Make a sequence draw from a range. The next number is the present counter's if it lies inside; a sequence never used
--- keeps its START if that lies inside; otherwise it is the beginning of the range.
+-- keeps its START if that lies inside; otherwise it is the beginning of the range. A sequence that was told where to go on
+-- (RESTART, setval) and has given no number since is not one that was never used.
 create function multiserver.confine(p_sequence oid, range multiserver.number_range) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   s pg_sequence := (select x from pg_sequence x where seqrelid = p_sequence);
-  last bigint := multiserver.last_number(p_sequence);
+  at record;
+  is_new boolean;
   beginning bigint := case when s.seqincrement > 0 then range.range_from else range.range_to end;
   start bigint := case when s.seqstart between range.range_from and range.range_to then s.seqstart else beginning end;
 begin
-  if (s.seqincrement > 0 and last > range.range_to) or (s.seqincrement < 0 and last < range.range_from) then
+  execute format('select last_value, is_called from %s', multiserver.qualified_name(p_sequence)) into at;
+  is_new := not at.is_called and at.last_value = s.seqstart;
+  if not is_new and (s.seqincrement > 0 and at.last_value > range.range_to
+                     or s.seqincrement < 0 and at.last_value < range.range_from) then
     raise exception using errcode = 'MS020',
       message = format('sequence %s is at %s already and cannot go back to the range %s to %s', p_sequence::regclass,
-                       last, range.range_from, range.range_to),
+                       at.last_value, range.range_from, range.range_to),
       hint = 'List a range that lies further on for each site in numberRanges, or give it a wider column.';
   end if;
   execute format('alter sequence %s minvalue %s maxvalue %s start %s%s', p_sequence::regclass, range.range_from,
     range.range_to, start,
-    case when last is null or last not between range.range_from and range.range_to
-         then format(' restart %s', case when last is null then start else beginning end) else '' end);
+    case when is_new or at.last_value not between range.range_from and range.range_to
+         then format(' restart %s', case when is_new then start else beginning end) else '' end);
 end $$;
 
 -- Give every sequence of the application the range that is declared for it, else the one it has, else its block; and put
@@ -144,6 +149,26 @@ begin
       values (s.sequence, s.range_from, s.range_to, s.is_declared, s.seqmin, s.seqmax)
       on conflict (sequence) do update set range_from = excluded.range_from, range_to = excluded.range_to,
         is_declared = excluded.is_declared;
+  end loop;
+end $$;
+
+-- A sequence keeps its range when another column begins to draw from it, or a column gets a smaller type. If the range does
+-- not fit the column, other sites could not insert at all: their blocks lie further on.
+create function multiserver.refuse_ranges_beyond_columns() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  r record;
+begin
+  for r in
+    select n.sequence, f.relation, f.column_name, f.type, greatest(abs(n.range_from), abs(n.range_to)) as greatest
+    from multiserver.number_ranges n cross join lateral multiserver.fed_columns(n.sequence) f
+    where greatest(abs(n.range_from), abs(n.range_to)) > multiserver.greatest_number_of(f.type)
+  loop
+    raise exception using errcode = 'MS020',
+      message = format('column %s.%I is %s, but sequence %s gives numbers up to %s at this site, and greater ones at others',
+                       multiserver.qualified_name(r.relation), r.column_name, format_type(r.type, null),
+                       multiserver.qualified_name(r.sequence), r.greatest),
+      hint = 'Make the column bigint, or let it draw from a sequence of its own.';
   end loop;
 end $$;
 

@@ -81,11 +81,15 @@ begin
   end if;
 end $$;
 
+-- Might there be rows at other sites, or under way from them?
+create function multiserver.peers_may_have_rows(relation oid) returns boolean language sql stable
+  return (select count(*) from multiserver.sites) > 1 and multiserver.may_have_rows(relation);
+
 -- Refuse a change that rows at other sites, or under way from them, could contradict.
 create function multiserver.refuse_if_rows_may_contradict(part multiserver.parts, change text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if multiserver.may_have_rows(part.belongs_to) and (select count(*) from multiserver.sites) > 1 then
+  if multiserver.peers_may_have_rows(part.belongs_to) then
     raise exception using errcode = 'MS004',
       message = format('%s on %s, which has rows: rows on their way from other sites could contradict it',
                        change, part.place),

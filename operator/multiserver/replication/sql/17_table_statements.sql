@@ -123,7 +123,7 @@ declare
                                  is distinct from (part.facts ->> 'type_id', part.facts ->> 'collation');
 begin
   if other_type and not multiserver.is_widening(was.facts ->> 'type', part.facts ->> 'type')
-     and multiserver.has_rows(part) then
+     and (multiserver.has_rows(part) or multiserver.peers_may_have_rows(part.belongs_to)) then
     perform multiserver.refuse(
       format('%s.%I: the change from %s to %s on a table with rows', part.place, part.name,
              was.facts ->> 'type', part.facts ->> 'type'),

@@ -137,9 +137,11 @@ begin
                   or not exists (select from pg_class c where c.oid = x.relation))));
   if change = '{"statements": [], "tables": [], "dropped": []}' then
     update multiserver.schema_state set version = version - 1;
+    perform multiserver.assign_number_ranges();  -- MINVALUE and MAXVALUE are each site's own, so they are no change
     return;
   end if;
   perform multiserver.follow_schema(new_version - 1, new_version, change);
+  perform multiserver.refuse_ranges_beyond_columns();
   insert into multiserver.journal (version, table_id, layout, kind, content)
     values (multiserver.version_at(multiserver.wall_clock(), multiserver.server_number()), 0, new_version, 'S',
             change::text);
