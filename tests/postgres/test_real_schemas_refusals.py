@@ -5,8 +5,12 @@ import re
 import psycopg
 import pytest
 
-from tests.postgres.mesh import Mesh, Site
+from multiserver.postgres.connect import connect
+from multiserver.postgres.errors import StatementFailed
+from multiserver.replication.pull import pull
+from tests.postgres.mesh import Mesh, Site, as_peer
 from tests.postgres.servers import eventually
+from tests.postgres.test_conflicts import cut_off
 
 REASON = "select reason from multiserver.unreplicated_tables where name = %s"
 
@@ -300,8 +304,7 @@ def test_a_column_that_is_at_one_site_only_stops_its_own_rows_only(mesh: Mesh, b
     berlin.sql("insert into broadened values (1, 'old'), (2, 'old too')")
     mesh.drain()
     expected = (
-        "column z is at site hamburg only: drop it there, or add it at site berlin. "
-        "Replication of table public.{} waits; other tables go on"
+        "column z is at site hamburg only: drop it there. Replication of table public.{} waits; other tables go on"
     )
     alter_by_hand(hamburg, "alter table broadened add column z text; alter table broadened_log add column z text")
     berlin.sql("insert into broadened values (3, 'new')")
@@ -351,8 +354,8 @@ def test_columns_in_another_order_are_told_with_both_orders(mesh: Mesh, berlin: 
     alter_by_hand(hamburg, "alter table ordered drop column x; alter table ordered add column x text")
     berlin.sql("insert into ordered values (1, 'x', 'y')")
     expected = (
-        "the columns at site hamburg are in another order (id, y, x) than at the other sites (id, x, y): add them anew "
-        "in that order. Replication of table public.ordered waits; other tables go on"
+        "the columns at site hamburg are in another order (id, y, x) than at the other sites (id, x, y). "
+        "Replication of table public.ordered waits; other tables go on"
     )
     eventually(lambda: hamburg.admin(PARKED_REASONS, ["public.ordered"]) == [expected], "the row waits")
     alter_by_hand(hamburg, "alter table ordered drop column y; alter table ordered add column y text")
@@ -360,24 +363,59 @@ def test_columns_in_another_order_are_told_with_both_orders(mesh: Mesh, berlin: 
     assert mesh.equal("select id, x, y from ordered") == [(1, "x", "y")]
 
 
+@pytest.mark.parametrize(
+    ("name", "partitions"),
+    [("kept_plans", ""), ("kept_plans_of_parts", "partition by range (id)")],
+)
 def test_a_session_that_wrote_before_is_refused_too_where_columns_were_altered_by_hand(
-    mesh: Mesh, berlin: Site
+    mesh: Mesh, berlin: Site, name: str, partitions: str
 ) -> None:
-    """Its plans are kept; and at the schema site no peer is to blame."""
-    berlin.sql("create table kept_plans (id serial primary key, y text)")
+    """Its plans are kept, its snapshot may be old; and at the schema site no peer is to blame."""
+    berlin.sql(f"create table {name} (id serial, y text, primary key (id)) {partitions}")
+    if partitions:
+        berlin.sql(f"create table {name}_all partition of {name} default")
     mesh.drain()
-    with psycopg.connect(berlin.server.connect("app", "app").info.dsn, autocommit=True) as session:
+    insert = f"insert into {name} (y) values (%s)".encode()
+    with (
+        psycopg.connect(berlin.server.connect("app", "app").info.dsn, autocommit=True) as session,
+        psycopg.connect(berlin.server.connect("app", "app").info.dsn) as old,
+    ):
         for _ in range(10):
-            session.execute("insert into kept_plans (y) values ('before')")
-        alter_by_hand(berlin, "alter table kept_plans add column z text")
-        with pytest.raises(psycopg.DatabaseError, match=r"column z was added at site berlin with event triggers off"):
-            session.execute("insert into kept_plans (y) values ('not sent')")
-        alter_by_hand(berlin, "alter table kept_plans drop column z, drop column y")
-        with pytest.raises(psycopg.DatabaseError, match=r"column y was dropped at site berlin with event triggers off"):
-            session.execute("insert into kept_plans values (default)")
-        alter_by_hand(berlin, "alter table kept_plans add column y text")
-        session.execute("insert into kept_plans (y) values ('after')")
-    assert mesh.equal("select count(*), count(*) filter (where y = 'after') from kept_plans") == [(11, 1)]
+            session.execute(insert, ["before"])
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("select count(*) from pg_class")
+        alter_by_hand(berlin, f"alter table {name} add column z text")
+        added = "column z was added at site berlin with event triggers off"
+        for late in (old, session):
+            with pytest.raises(psycopg.DatabaseError, match=added):
+                late.execute(insert, ["not sent"])
+        old.rollback()
+        alter_by_hand(berlin, f"alter table {name} drop column z, drop column y")
+        with pytest.raises(psycopg.DatabaseError, match="column y was dropped at site berlin with event triggers off"):
+            session.execute(f"insert into {name} values (default)".encode())
+        alter_by_hand(berlin, f"alter table {name} add column y text")
+        session.execute(insert, ["after"])
+        old.execute(insert, ["after"])
+    query = f"select count(*), count(*) filter (where y = 'after') from {name}"
+    assert mesh.equal(query) == [(12, 2)]
+
+
+async def test_a_pull_brings_all_tables_but_one_that_was_altered_by_hand(
+    mesh: Mesh, berlin: Site, hamburg: Site
+) -> None:
+    berlin.sql("create table a_altered (id integer primary key, y text)")
+    berlin.sql("create table b_well (id integer primary key)")
+    mesh.drain()
+    with cut_off(mesh):
+        berlin.sql("insert into a_altered values (1, 'y'); insert into b_well values (1)")
+        alter_by_hand(berlin, "alter table a_altered add column z text")
+        async with connect(hamburg.target()) as own, connect(as_peer(berlin)) as peer:
+            with pytest.raises(StatementFailed, match="column z was added at site berlin"):
+                await pull(own, peer)
+        assert hamburg.sql("select id from b_well") == [1]
+        assert hamburg.sql("select id from a_altered") == []
+        alter_by_hand(berlin, "alter table a_altered drop column z")
+    assert mesh.equal("select * from a_altered") == [(1, "y")]
 
 
 def test_asking_whether_columns_fit_costs_nothing_for_each_row(mesh: Mesh, berlin: Site) -> None:

@@ -16,7 +16,7 @@ WAITS_MAX = timedelta(minutes=5)
 """How long a segment may wait until that is told. Most take less than a second; a failed one is tried every minute."""
 
 STARTS_MAX = timedelta(minutes=1)
-"""How long after the server's start a failure is not told: a new site's repository is being made meanwhile."""
+"""How long after its first start a server's failure is not told: its repository is being made meanwhile."""
 
 # Only the names are listed, and one file is looked at: with 20000 segments that takes 26 ms, not the 200 ms of
 # pg_ls_archive_statusdir(). The oldest has the least name, and PostgreSQL archives it first. It may be gone by then.
@@ -57,7 +57,7 @@ def judge(row: ArchiverRow, cause: Callable[[], str] = str) -> ArchiveReport:
     if row.waiting_since is None:
         return ArchiveReport(last_archived=archived)
     if _has_failed(row):
-        if row.asked_at - row.started_at < STARTS_MAX:
+        if row.last_archived_wal is None and timedelta(0) <= row.asked_at - row.started_at < STARTS_MAX:
             return ArchiveReport(last_archived=archived)
         why = cause() or "pgBackRest could not store it; see the log of the container postgres"
     elif is_ahead(row.waiting_since, row.asked_at):

@@ -26,6 +26,9 @@ MERGE_ATTEMPTS = 20
 MERGE_AGAIN = ("40001", "40P01")
 """A local writer met us in the opposite order (deadlock) or was faster: the batch is merged again."""
 
+ALTERED_BY_HAND = "MS013"
+"""A table at the peer has other columns than its rows should come with (sql/25_altered_by_hand.sql)."""
+
 MERGING = (
     "select set_config('session_replication_role', 'replica', true), set_config('deadlock_timeout', '50ms', true),"
     " set_config('synchronous_commit', 'off', true)"
@@ -51,17 +54,26 @@ async def pull(own: Connection, peer: Connection, progress: Progress = silent) -
     """Merge at the own site all that the peer has and the own site lacks.
 
     When it returns, the own site has every change that the peer had when it was called, or a later one of the same key.
-    Raises DatabaseError, or NotComparable; what was merged until then stays.
+    Raises DatabaseError, or NotComparable; what was merged until then stays. A table that somebody has altered at the peer
+    holds up no other: it is told when all others are merged.
     """
     comparison = await begin(own, peer, with_content=False)
     rows = 0
+    altered: StatementFailed | None = None
     for number, table in enumerate(comparison.tables, start=1):
         progress(f"table {number} of {len(comparison.tables)}, {table.name}: comparing; {rows} rows pulled")
         for chosen in portions(await comparison.differing_buckets(table)):
             lacks = lacking((await comparison.differences(table, chosen)).values())
-            async for batch in _merged(comparison, table, lacks):
-                rows += batch.rows
-                progress(f"table {number} of {len(comparison.tables)}, {table.name}: {rows} rows pulled")
+            try:
+                async for batch in _merged(comparison, table, lacks):
+                    rows += batch.rows
+                    progress(f"table {number} of {len(comparison.tables)}, {table.name}: {rows} rows pulled")
+            except StatementFailed as error:
+                if error.sqlstate != ALTERED_BY_HAND:
+                    raise
+                altered = error
+    if altered:
+        raise altered
     return Pulled(rows)
 
 

@@ -45,6 +45,8 @@ def test_a_new_site_has_a_minute_to_make_its_repository() -> None:
     new = replace(FAILING, last_archived_wal=None, last_archived_time=None)
     assert judge(replace(new, started_at=NOW - STARTS_MAX + SECOND)).failing_since is None
     assert judge(replace(new, started_at=NOW - STARTS_MAX)).failing_since == NOW - SECOND
+    assert judge(replace(new, started_at=FUTURE)).failing_since == NOW - SECOND, "its clock was wrong"
+    assert judge(replace(FAILING, started_at=NOW - SECOND)).failing_since == NOW - SECOND, "it is not new"
 
 
 @pytest.mark.parametrize("since", [NOW - SECOND, FUTURE])

@@ -101,13 +101,16 @@ begin
   variables := jsonb_build_object(
     'id', t.table_id, 'layout', t.layout, 'table', t.name, 'site', multiserver.server_number(),
     'register', format('multiserver.register_%s', t.table_id),
+    'fits', (select format('multiserver.columns_fit(%L::regclass, %L)', t.name, column_names)
+             from multiserver.layouts l where (l.table_id, l.layout) = (t.table_id, t.layout)),
     'has_unique', exists (select from pg_index where indrelid = t.relation and not indisprimary
                           and (indisunique or indisexclusion)),
     'read_back', multiserver.rows_may_change_again(t.relation));
   variables := variables || case when multiserver.is_captured_by_row(t.relation) then
-    '{"each": "row", "referencing_old": "", "referencing_new": "",
-      "referencing_old_and_new": "", "old_rows": "(select old.*)",
-      "new_rows": "(select new.*)"}'::jsonb else
+    '{"each": "row", "referencing_old": "", "referencing_new": "", "referencing_old_and_new": ""}'::jsonb
+    -- The table is named so that the statement is planned anew when somebody alters it: for new.* alone it would not be.
+    || jsonb_build_object('old_rows', format('(select old.* where %L::regclass <> 0)', t.name),
+                          'new_rows', format('(select new.* where %L::regclass <> 0)', t.name)) else
     '{"each": "statement", "referencing_old": "referencing old table as old_rows",
       "referencing_new": "referencing new table as new_rows",
       "referencing_old_and_new": "referencing old table as old_rows new table as new_rows", "old_rows": "old_rows", "new_rows": "new_rows"}' end;

@@ -12,7 +12,7 @@
 --     cast that somebody could redefine. Settings that could change the text are fixed while it is made.
 --   * All rows of one statement get the same version unless a key already has a later one, so a bulk change becomes few
 --     large events. Keys are what versions are compared by, so sharing one is harmless.
---   * An image has the columns of its layout (25_altered_by_hand.sql): asked while the statement is planned.
+--   * An image has the columns of its layout (_fits, 25_altered_by_hand.sql).
 --   * The statements' plans are kept, so they must suit one row and a million: rows are found by the primary keys
 --     (enable_seqscan = off), and two sets of unknown size meet in EXCEPT only.
 --
@@ -35,7 +35,7 @@ returns text language sql immutable
   insert into multiserver.journal (version, base, bases, layout, table_id, kind, content, contents)
   select version, case when count(*) = 1 or multiserver.are_same(array_agg(base)) then (array_agg(base))[1] end,
     case when count(*) > 1 and not multiserver.are_same(array_agg(base)) then array_agg(base) end,
-    case when multiserver.columns_fit({id}) then {layout} end, {id}, '{kind}', case when count(*) = 1 then (array_agg(image))[1] end,
+    {layout}, {id}, '{kind}', case when count(*) = 1 then (array_agg(image))[1] end,
     case when count(*) > 1 then array_agg(image) end
   from (select version, base, image, sum(length(image)) over (rows unbounded preceding) / 65536 as part
         from (select r.version, r.base, textin(record_out({image})) as image
@@ -62,8 +62,7 @@ returns text language sql immutable
   {register_one} returning r.version, r.base into _version, _base;
   if found then
     insert into multiserver.journal (version, base, layout, table_id, kind, content)
-      select _version, _base, case when multiserver.columns_fit({id}) then {layout} end, {id}, '{kind}',
-        textin(record_out({image})) from {source};
+      select _version, _base, {layout}, {id}, '{kind}', textin(record_out({image})) from {source};
     return null;
   elsif not exists (select from {rows} o) then
     return null;
@@ -99,6 +98,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set enab
   {text_settings} as $body$
 #variable_conflict use_column
 declare
+  _fits constant boolean := {fits};
   _wished constant bigint := multiserver.new_version({site});
   _version bigint;
   _base bigint;

@@ -25,7 +25,7 @@ declare
   v jsonb := multiserver.template_variables(p_table_id);
   write constant text := case when v ->> 'changes' = ''
     then 'perform from only {table} t where {t_is_key};'
-    else 'update only {table} t set {changes} where {t_is_key} and multiserver.columns_fit({id});' end || $template$
+    else 'update only {table} t set {changes} where {t_is_key};' end || $template$
       if not found then
         {add}
       end if;$template$;
@@ -34,7 +34,7 @@ begin
   perform multiserver.create_unique_helpers(v);
   -- A GENERATED ALWAYS identity can be inserted but not updated: a row that has got another number is written anew.
   v := v || jsonb_build_object('add', multiserver.render(
-    'insert into {table} ({columns}) overriding system value select {values} where multiserver.columns_fit({id});', v));
+    'insert into {table} ({columns}) overriding system value values ({values});', v));
   v := v || jsonb_build_object('write', multiserver.render(
     case when v ->> 'other_identity' is null then '' else
       'delete from only {table} t where {t_is_key} and ({other_identity});' end || write, v));
@@ -43,6 +43,7 @@ create or replace function multiserver.put_row_{id}(_image text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $body$
 #variable_conflict use_variable
 declare
+  _fits constant boolean := {fits};
   _incoming {table} := _image::{table};
   {key_variables}
 begin
@@ -75,12 +76,14 @@ create or replace function multiserver.merge_one_{id}(
 language plpgsql set search_path = pg_catalog, pg_temp as $body$
 #variable_conflict use_variable
 declare
+  _fits boolean;
   _known record;
   _incoming {table};
   _fields multiserver.fields_{key_count};
   {key_variables}
 begin
   if not _careful then
+    _fits := {fits};
     {short_way}
   end if;
   if _kind = 'D' then
@@ -247,7 +250,7 @@ declare
     'if exists (select from {rows} join only {table} t on {t_is_x} where {other_identity_of_x}) then
       return false;
     end if;' end || '
-    merge into only {table} t using {rows} on {t_is_x} and multiserver.columns_fit({id})
+    merge into only {table} t using {rows} on {t_is_x}
       when matched then ' || case when v ->> 'changes' = '' then 'do nothing' else 'update set {changes_of_x}' end || '
       when not matched then insert ({columns}) overriding system value values ({values_of_x});';
 begin
@@ -264,12 +267,14 @@ create or replace function multiserver.merge_set_{id}(
 language plpgsql set search_path = pg_catalog, pg_temp as $body$
 #variable_conflict use_column
 declare
+  _fits boolean;
   _horizon constant bigint := multiserver.collected_horizon();
   _rows {table}[];
   _merged_before bigint;
   _plain bigint;
   _set bigint;
 begin
+  _fits := {fits};
   if _kind = 'D' then
     {merge_keys}
   else

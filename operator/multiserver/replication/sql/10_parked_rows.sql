@@ -123,7 +123,8 @@ declare
   {key_variables}
 begin
   {key_from_fields}
-  return (select textin(record_out(t)) from only {table} t where {t_is_key});
+  -- Its text would be taken for one of the layout (25_altered_by_hand.sql).
+  return (select textin(record_out(t)) from only {table} t where {t_is_key} and multiserver.other_columns({id}) is null);
 end $body$
 $template$, variables);
 

@@ -6,6 +6,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   variables constant jsonb := multiserver.template_variables(p_table_id);
 begin
+  perform multiserver.refuse_other_key(p_table_id);
   if (variables ->> 'key_count')::integer = 0 then
     perform multiserver.create_append(variables);
     if multiserver.has_peers() then

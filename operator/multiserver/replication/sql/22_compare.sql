@@ -203,7 +203,7 @@ begin
       order by k.position$query$;
   end if;
   return multiserver.render($template$
-    select k.position, r.version, r.base, case when multiserver.columns_fit({id}) then {layout} end,
+    select k.position, r.version, r.base, case when {fits} then {layout} end,
       case when r.deleted then 'D' else 'I' end,
       case when r.deleted then k.key else coalesce(stored.image, parked.image) end
     from unnest($1) with ordinality as k (key, position)

@@ -23,10 +23,10 @@ begin
     when surplus is not null and site = schema_site then
       format('column %s was added at site %s with event triggers off: drop it there in the same way.', surplus, site)
     when surplus is not null then
-      format('column %s is at site %s only: drop it there, or add it at site %s.', surplus, site, schema_site)
+      format('column %s is at site %s only: drop it there.', surplus, site)
     else
-      format('the columns at site %s are in another order (%s) than at the other sites (%s): add them anew in that order.',
-             site, array_to_string(present, ', '), array_to_string(wanted, ', '))
+      format('the columns at site %s are in another order (%s) than at the other sites (%s).', site,
+             array_to_string(present, ', '), array_to_string(wanted, ', '))
     end || format(' Replication of table %s waits; other tables go on', table_name);
 end $$;
 
@@ -42,17 +42,34 @@ comment on view multiserver.tables_altered_by_hand is 'Tables whose columns here
 create function multiserver.other_columns(p_table_id integer) returns text language sql stable
   return (select reason from multiserver.tables_altered_by_hand where table_id = p_table_id);
 
--- True, or an error (MS013) with the reason. It reads the catalogues and yet is called immutable: so PostgreSQL calls it
--- when it plans a statement, and plans anew whenever somebody alters the table. A row that is written costs nothing.
-create function multiserver.columns_fit(p_table_id integer) returns boolean
+-- True if the table has the columns that a generated function was written for; if not, an error (MS013) with the reason.
+--
+-- It is called immutable though it is not: so PostgreSQL calls it when it plans, and plans anew whenever somebody alters the
+-- table, since the plan names it (regclass). A row that is written costs nothing. And it does not read the catalogues
+-- itself, which a transaction with an old snapshot would see as they were, but asks what PostgreSQL takes the row type for.
+create function multiserver.columns_fit(relation regclass, wanted text[]) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
-  reason constant text := multiserver.other_columns(p_table_id);
+  present text[];
 begin
-  if reason is not null then
-    raise exception using errcode = 'MS013', message = reason;
+  execute format('select array(select json_object_keys(to_json(x.*)) from (select (null::%s).*) x)', relation) into present;
+  if present <> wanted then
+    raise exception using errcode = 'MS013',
+      message = multiserver.columns_in_words(multiserver.qualified_name(relation), wanted, present);
   end if;
   return true;
+end $$;
+
+-- Nothing can be written for a table whose key has columns that its layout does not: it has been renamed by hand.
+create function multiserver.refuse_other_key(p_table_id integer) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from multiserver.tables t join pg_index i on i.indrelid = t.relation and i.indisprimary
+             cross join unnest(i.indkey::int2[]) as key (number)
+             where t.table_id = p_table_id and not exists (
+               select from multiserver.layout_columns c where c.table_id = p_table_id and c.number = key.number)) then
+    raise exception using errcode = 'MS013', message = multiserver.other_columns(p_table_id);
+  end if;
 end $$;
 
 -- Must a row that failed with this error wait until the error has passed, and its link with it? If not, it is parked.

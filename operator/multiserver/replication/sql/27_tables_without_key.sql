@@ -31,7 +31,7 @@ create function multiserver.append_statement(source text, variables jsonb) retur
   return multiserver.render($template$
   with event as (
     insert into multiserver.appended (event, table_id, version, layout, content)
-    select uuidv7(), {id}, _wished, case when multiserver.columns_fit({id}) then {layout} end, array_agg(image)
+    select uuidv7(), {id}, _wished, {layout}, array_agg(image)
     from (select image, sum(length(image)) over (rows unbounded preceding) / 65536 as part
           from (select textin(record_out(o.*)) as image from {source} offset 0) as row_images) as images
     group by part
@@ -70,10 +70,12 @@ begin
 create or replace function multiserver.merge_many_{id}(
   _kind "char", _versions bigint[], _bases bigint[], _images text[], _careful boolean) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $body$
+declare
+  _fits boolean;
 begin
+  _fits := {fits};
   insert into {table} ({columns}) overriding system value select {values_of_x}
-    from unnest(_images) as i (image), lateral (select i.image::{table} as r offset 0) as x
-    where multiserver.columns_fit({id});
+    from unnest(_images) as i (image), lateral (select i.image::{table} as r offset 0) as x;
 exception when others or assert_failure then
   if not _careful or multiserver.must_wait(sqlstate, {id}) then
     raise;
@@ -92,9 +94,11 @@ end $body$;
 
 create or replace function multiserver.put_row_{id}(_image text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $body$
+declare
+  _fits constant boolean := {fits};
 begin
   insert into {table} ({columns}) overriding system value select {values_of_x}
-    from (select _image::{table} as r offset 0) as x where multiserver.columns_fit({id});
+    from (select _image::{table} as r offset 0) as x;
 end $body$;
 
 create or replace function multiserver.live_version_{id}(_key text) returns bigint

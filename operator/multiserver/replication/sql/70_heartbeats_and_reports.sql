@@ -62,7 +62,8 @@ create function multiserver.beat() returns void language plpgsql set search_path
 declare
   t record;
 begin
-  for t in select table_id from multiserver.tables where unsent_rows loop
+  for t in select table_id from multiserver.tables
+           where unsent_rows and multiserver.other_columns(table_id) is null loop
     perform set_config('deadlock_timeout', '50ms', true);  -- we give way, never the application
     perform multiserver.send_rows(t.table_id);
   end loop;
