@@ -396,8 +396,9 @@ def test_a_session_that_wrote_before_is_refused_too_where_columns_were_altered_b
         alter_by_hand(berlin, f"alter table {name} add column y text")
         session.execute(insert, ["after"])
         old.execute(insert, ["after"])
-    query = f"select count(*), count(*) filter (where y = 'after') from {name}"
-    assert mesh.equal(query) == [(12, 2)]
+    berlin.sql(f"update {name} set y = 'of berlin' where y is null")
+    query = f"select count(*), count(*) filter (where y = 'after'), count(*) filter (where y = 'of berlin') from {name}"
+    assert mesh.equal(query) == [(12, 2, 10)]
 
 
 async def test_a_pull_brings_all_tables_but_one_that_was_altered_by_hand(
