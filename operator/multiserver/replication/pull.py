@@ -54,8 +54,8 @@ async def pull(own: Connection, peer: Connection, progress: Progress = silent) -
     """Merge at the own site all that the peer has and the own site lacks.
 
     When it returns, the own site has every change that the peer had when it was called, or a later one of the same key.
-    Raises DatabaseError, or NotComparable; what was merged until then stays. A table that somebody has altered at the peer
-    holds up no other: it is told when all others are merged.
+    Raises DatabaseError, or NotComparable; what was merged until then stays. A table that somebody has altered at the
+    peer holds up no other: it is told when all others are merged.
     """
     comparison = await begin(own, peer, with_content=False)
     rows = 0
