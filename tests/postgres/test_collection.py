@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.postgres.comparing import mend
@@ -65,6 +66,24 @@ def test_what_all_sites_have_is_collected_and_nothing_else(mesh: Mesh, berlin: S
         assert register(hamburg, "public.old_rows") == [("(3)", False)]
         assert register(berlin, "public.old_rows") == []
     assert mesh.equal("select id from old_rows order by id") == [1, 3]
+
+
+def test_a_transaction_that_began_before_a_collection_sends_what_it_writes_after_it(mesh: Mesh, berlin: Site) -> None:
+    """To its snapshot a register row that was collected is still there, beside the one that it makes itself."""
+    berlin.sql("create table seen_before (id integer primary key, note text)")
+    berlin.sql("insert into seen_before select n, 'old' from generate_series(1, 6) n")
+    agree(mesh)
+    with psycopg.connect(berlin.server.connect("app", "app").info.dsn) as session:
+        session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        session.execute("select count(*) from seen_before")
+        for site in mesh:
+            collect(site)
+        assert register(berlin, "public.seen_before") == []
+        session.execute("update seen_before set note = 'new' where id <= 4")
+        session.execute("update seen_before set id = id + 10 where id = 2")
+        session.execute("delete from seen_before where id > 4 and id < 10")
+    assert mesh.equal("select * from seen_before order by id") == [(1, "new"), (3, "new"), (4, "new"), (12, "new")]
+    mesh.assert_registers_equal()
 
 
 def test_an_event_that_comes_again_after_collection_changes_nothing(mesh: Mesh, berlin: Site, leipzig: Site) -> None:

@@ -10,6 +10,9 @@
 --     read back; a row that is gone by then is left to the statement that removed it.
 --   * Images and keys are PostgreSQL's own text form of a row, made by its output functions (record_out), never by a
 --     cast that somebody could redefine. Settings that could change the text are fixed while it is made.
+--   * A version that is read back is one that this statement has stored (`>= _wished`). To a REPEATABLE READ transaction a
+--     register row that was collected since its snapshot is still there, beside the new one; but it is older than any
+--     promise, and so than every new version.
 --   * All rows of one statement get the same version unless a key already has a later one, so a bulk change becomes few
 --     large events. Keys are what versions are compared by, so sharing one is harmless.
 --   * An image has the columns of its layout (_fits, 25_altered_by_hand.sql).
@@ -39,7 +42,7 @@ returns text language sql immutable
     case when count(*) > 1 then array_agg(image) end
   from (select version, base, image, sum(length(image)) over (rows unbounded preceding) / 65536 as part
         from (select r.version, r.base, textin(record_out({image})) as image
-              from {source_rows} join {register} r on {r_is_alias} offset 0) as row_images) as event
+              from {source_rows} join {register} r on {r_is_alias} and r.version >= _wished offset 0) as row_images) as event
   group by version, part;$template$,
   variables || jsonb_build_object('kind', kind, 'deleted', (kind = 'D')::text,
     'source', multiserver.render(source, variables), 'image', multiserver.render(image, variables),
